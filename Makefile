@@ -1,0 +1,67 @@
+# make demo   try it: sets everything up, then runs the demo
+# make test   check it: sets everything up, then runs the linters and the tests
+#
+# Both need only Python 3.11+, make and, on Debian or Ubuntu, apt.
+# The work of setting up is in tools/setup.sh.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+PY    := .venv/bin/python
+STAMP := .venv/.installed
+
+# Which Python makes .venv; empty: the first of python3, python3.13, ... that is new enough.
+PYTHON ?=
+# More arguments: make demo DEMO_ARGS="--help", make test PYTEST_ARGS="-k slide"
+DEMO_ARGS   ?=
+PYTEST_ARGS ?=
+
+.PHONY: help demo test lint setup system sample-data wheel wheelhouse clean distclean
+
+help:  ## list the targets (the default)
+	@echo "Usage: make TARGET"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: system $(STAMP)  ## run the demo; results in demo_output/
+	.venv/bin/mclstexp demo --out demo_output $(DEMO_ARGS)
+
+test: system lint  ## run the linters, then the tests
+	sh tools/setup.sh display $(PY) -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP)  ## run ruff, import-linter and mypy only
+	$(PY) -m ruff check .
+	$(PY) .venv/bin/lint-imports
+	$(PY) -m mypy
+
+setup: system $(STAMP)  ## only set up: system libraries and .venv
+
+system:
+	@sh tools/setup.sh system
+
+# Installs again only when pyproject.toml has changed, or the checkout was moved.
+$(STAMP): pyproject.toml
+	@PYTHON='$(PYTHON)' sh tools/setup.sh venv
+
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
+.PHONY: $(STAMP)
+endif
+
+sample-data: $(STAMP)  ## make sample_data/ again
+	$(PY) -m napari_mclstexp.training.synthetic
+
+wheel: $(STAMP)  ## build the wheel into dist/
+	rm -rf dist
+	$(PY) -m build --wheel
+
+wheelhouse: wheel  ## the wheel and all it needs into wheelhouse/, to install offline
+	sh tools/wheelhouse.sh
+
+clean:  ## remove what the targets made, but not .venv
+	rm -rf build dist demo_output wheelhouse
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	find . -path ./.venv -prune -o -path ./.git -prune -o -type d -name __pycache__ -exec rm -rf {} +
+
+distclean: clean  ## remove .venv too
+	rm -rf .venv

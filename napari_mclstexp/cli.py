@@ -1,0 +1,386 @@
+"""The ``mclstexp`` command: thin verbs over core and training."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import click
+import typer
+
+from napari_mclstexp import __version__
+from napari_mclstexp.errors import GridError, MclstexpError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+T = TypeVar("T")
+
+EXIT_DEFECT, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="mclstexp",
+    help="Predict spatial gene expression over whole-slide H&E images. Research use only.\n\n"
+    "Every verb takes --debug, which shows the traceback of an error.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+bundle_app = typer.Typer(help="Look at, verify and make model bundles.", no_args_is_help=True)
+app.add_typer(bundle_app, name="bundle")
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing target.")]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command; exit 0, 2 (user's mistake), 1 (our defect) or 130 (interrupted)."""
+    given = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in given
+    given = [word for word in given if word != "--debug"]
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, stream=sys.stderr)
+    try:
+        code = app(given, standalone_mode=False) or 0
+    except click.ClickException as error:
+        error.show()
+        code = EXIT_USER
+    except (KeyboardInterrupt, click.Abort):
+        typer.echo("Interrupted; nothing unfinished was kept.", err=True)
+        code = EXIT_INTERRUPTED
+    except MclstexpError as error:
+        if debug:
+            raise
+        typer.echo(f"Error: {error}", err=True)
+        code = EXIT_USER
+    except Exception as error:  # noqa: BLE001 - the last place where a defect can be named plainly
+        if debug:
+            raise
+        typer.echo(
+            f"A defect of mclstexp, not of your input: {type(error).__name__}: {error}\n"
+            "Run again with --debug for the traceback, and report it.",
+            err=True,
+        )
+        code = EXIT_DEFECT
+    sys.exit(code)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for pictures and exports.")] = Path("demo_output"),
+    no_window: Annotated[bool, typer.Option("--no-window", help="Exit when the pictures are made.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Open the synthetic sample in napari, predict it and show a gene and the domains."""
+    from napari_mclstexp.demo import run_demo
+
+    run_demo(out, keep_open=not no_window, overwrite=overwrite, say=typer.echo)
+
+
+@app.command()
+def info(
+    slide: Annotated[Path, typer.Argument(help="Slide file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Tell a slide's format, size, scale and levels."""
+    from napari_mclstexp.core.slide import open_slide
+
+    with open_slide(slide) as opened:
+        scale = opened.scale
+        facts: dict[str, Any] = {
+            "format": opened.format,
+            "width": opened.width,
+            "height": opened.height,
+            "mpp_x": scale.mpp_x if scale else None,
+            "mpp_y": scale.mpp_y if scale else None,
+            "mpp_source": scale.source if scale else "unknown",
+            "levels": [
+                {"width": lv.width, "height": lv.height, "downsample": lv.downsample}
+                for lv in opened.levels
+            ],
+            "fingerprint": opened.fingerprint,
+        }
+    if as_json:
+        typer.echo(json.dumps(facts, indent=1))
+        return
+    mpp = f"{scale.mpp_x:g} x {scale.mpp_y:g} um ({scale.source})" if scale else "unknown; give --mpp"
+    typer.echo(f"format       {facts['format']}")
+    typer.echo(f"size         {facts['width']} x {facts['height']} px")
+    typer.echo(f"a pixel      {mpp}")
+    for level in facts["levels"]:
+        typer.echo(f"level        {level['width']} x {level['height']}, 1/{level['downsample']:g}")
+    typer.echo(f"fingerprint  {facts['fingerprint']}")
+
+
+@app.command()
+def train(
+    sections: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SECTION...",
+            help="DIR/NAME (her2st layout), FOLDER=IMAGE (10x Visium) or FILE.h5ad[=IMAGE].",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Bundle folder to make.")],
+    epochs: Annotated[int, typer.Option(help="Passes over all spots.")] = 10,
+    seed: Annotated[int, typer.Option(help="Same seed, same weights.")] = 0,
+    mode: Annotated[str, typer.Option(help="corrected or paper.")] = "corrected",
+    genes: Annotated[str, typer.Option(help="How many, or a file with a symbol a line.")] = "1000",
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    batch_size: Annotated[int | None, typer.Option(help="Spots a step.")] = None,
+    patch_px: Annotated[int, typer.Option(help="Pixels a side of a patch (corrected).")] = 112,
+    field_um: Annotated[float, typer.Option(help="um a side of a patch (corrected).")] = 112.0,
+    top_k: Annotated[int, typer.Option(help="Reference spots that a prediction averages.")] = 200,
+    weighting: Annotated[str, typer.Option(help="inverse-square or softmax.")] = "inverse-square",
+    min_counts: Annotated[int, typer.Option(help="Spots with fewer counts are left out.")] = 200,
+    licence: Annotated[str, typer.Option(help="Licence to state in the bundle.")] = "unspecified",
+) -> None:
+    """Train a model bundle on paired sections."""
+    from napari_mclstexp.core.atomic import refuse_existing
+    from napari_mclstexp.core.bundle import save_bundle
+    from napari_mclstexp.training.fit import TrainingOptions
+    from napari_mclstexp.training.fit import train as fit
+    from napari_mclstexp.training.sections import read_section
+
+    refuse_existing(out, overwrite=overwrite)
+    _one_of("--mode", mode, ("corrected", "paper"))
+    _one_of("--weighting", weighting, ("inverse-square", "softmax"))
+    if not 32 <= patch_px <= 1024 or not 10 <= field_um <= 2000:
+        msg = "--patch-px must lie in 32 to 1024 and --field-um in 10 to 2000."
+        raise GridError(msg)
+    read = [read_section(text) for text in sections]
+    options = TrainingOptions(
+        mode=mode,  # type: ignore[arg-type]
+        epochs=epochs,
+        seed=seed,
+        genes=genes,
+        device=device,
+        batch_size=batch_size,
+        patch_px=patch_px,
+        field_um=field_um,
+        top_k=top_k,
+        weighting=weighting,  # type: ignore[arg-type]
+        min_counts=min_counts,
+        name=out.stem,
+        licence=licence,
+    )
+    steps = fit(read, options)
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as stop:
+            bundle, half = stop.value
+            break
+        if progress.step == progress.steps:
+            typer.echo(
+                f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.3f}  "
+                f"accuracy in the batch {progress.accuracy:.3f}  left {_time(progress.seconds_left)}"
+            )
+    save_bundle(bundle, out, half=half, overwrite=overwrite)
+    typer.echo(f"Wrote {out}: {len(bundle.spec.genes)} genes, {len(bundle.expression)} reference spots.")
+    poor = bundle.spec.training["spots_left_out"]
+    if poor:
+        typer.echo(f"{poor} spots with fewer than {min_counts} counts were left out.")
+    _disclose(bundle)
+
+
+@app.command()
+def predict(
+    slide: Annotated[Path, typer.Argument(help="Slide file.")],
+    bundle: Annotated[Path, typer.Option(help="Model bundle, folder or zip.")],
+    out: Annotated[Path, typer.Option(help="RESULT.h5ad to write.")],
+    mpp: Annotated[str | None, typer.Option(help="um per px, M or MX,MY; overrides the file's.")] = None,
+    grid: Annotated[str | None, typer.Option(help="visium (default), st, or a pitch in um.")] = None,
+    spots: Annotated[Path | None, typer.Option(help="CSV with spot_id,x_px,y_px instead of a grid.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Reference spots to average.")] = None,
+    domains: Annotated[int, typer.Option(help="Number of tissue domains.")] = 7,
+    batch_size: Annotated[int | None, typer.Option(help="Patches a forward pass.")] = None,
+    device: Device = "auto",
+    seed: Annotated[int, typer.Option(help="Same seed, same domains.")] = 0,
+    overwrite: Overwrite = False,
+) -> None:
+    """Predict expression and domains of a slide."""
+    from napari_mclstexp.core import pipeline
+    from napari_mclstexp.core.atomic import refuse_existing
+    from napari_mclstexp.core.scale import parse_mpp
+
+    if grid is not None and spots is not None:
+        msg = "--grid and --spots exclude each other: spots are either laid or given."
+        raise GridError(msg)
+    if out.suffix.lower() != ".h5ad":
+        msg = f"{out.name} should end in .h5ad; other formats come from mclstexp export."
+        raise GridError(msg)
+    refuse_existing(out, overwrite=overwrite)
+    with pipeline.open_slide(slide) as opened:
+        scale = parse_mpp(mpp) if mpp is not None else opened.scale or _ask_mpp(grid, spots, bundle)
+        result = _follow(
+            pipeline.predict_and_label(
+                opened,
+                pipeline.load_bundle(bundle),
+                scale,
+                grid=grid or "visium",
+                spots=spots,
+                top_k=top_k,
+                domains=domains,
+                batch_size=batch_size,
+                device=device,
+                seed=seed,
+            )
+        )
+        pipeline.save_result(result, out, overwrite=overwrite)
+    found = len(result.domains.names) if result.domains else 0
+    typer.echo(f"Wrote {out}: {len(result.grid)} spots, {len(result.genes)} genes, {found} domains.")
+    if bundle_is_native(result.provenance.field_um):
+        typer.echo("The bundle reads native pixels (its mpp is null): the slide's scale is not corrected for.")
+    typer.echo(result.provenance.statement)
+
+
+@app.command()
+def export(
+    result: Annotated[Path, typer.Argument(help="RESULT.h5ad.")],
+    to: Annotated[Path, typer.Option(help="File; its suffix says the format: .geojson .csv .h5ad .png")],
+    overwrite: Overwrite = False,
+    gene: Annotated[str | None, typer.Option(help="Gene to show in a picture.")] = None,
+    dpi: Annotated[int, typer.Option(help="Dots per inch of a picture.", min=20, max=1200)] = 150,
+) -> None:
+    """Write a result for another tool."""
+    from napari_mclstexp.core.pipeline import export_result, load_result
+
+    loaded = load_result(result)
+    if gene is not None:
+        loaded.gene_values(gene)
+    export_result(loaded, to, overwrite=overwrite, gene=gene, dpi=dpi)
+    typer.echo(f"Wrote {to}.")
+
+
+@bundle_app.command("show")
+def bundle_show(bundle: Annotated[Path, typer.Argument(help="Bundle folder or zip.")]) -> None:
+    """Tell what a bundle is and what it discloses."""
+    from napari_mclstexp.core.bundle import load_bundle
+
+    loaded = load_bundle(bundle)
+    spec = loaded.spec
+    patch = f"{spec.patch_px} px" + (
+        f" over {spec.field_um:g} um" if spec.field_um else ", native pixels of the slide (mpp is null)"
+    )
+    typer.echo(f"id           {loaded.id}")
+    typer.echo(f"mode         {spec.mode}")
+    typer.echo(f"patch        {patch}")
+    typer.echo(f"genes        {len(spec.genes)}: {', '.join(spec.genes[:8])} ...")
+    typer.echo(f"values       {spec.normalisation}")
+    typer.echo(f"reference    {len(loaded.expression)} spots; {spec.top_k} averaged, {spec.weighting}")
+    typer.echo(f"licence      {spec.licence}")
+    typer.echo(f"citation     {spec.citation}")
+    typer.echo(f"training     {json.dumps({k: v for k, v in spec.training.items() if k != 'history'})}")
+    _disclose(loaded)
+
+
+@bundle_app.command("verify")
+def bundle_verify(bundle: Annotated[Path, typer.Argument(help="Bundle folder or zip.")]) -> None:
+    """Check every hash, name, shape and number of a bundle."""
+    from napari_mclstexp.core.bundle import load_bundle
+
+    loaded = load_bundle(bundle)
+    typer.echo(f"{loaded.id} is whole: hashes, names, shapes and numbers are as they should be.")
+
+
+@bundle_app.command("import-upstream")
+def bundle_import_upstream(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CKPT.pt", help="Checkpoint of tensors.")],
+    reference: Annotated[Path, typer.Option(help="Reference .h5ad: X, obs array_x and array_y.")],
+    out: Annotated[Path, typer.Option(help="Bundle folder to make.")],
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a bundle of a reference-implementation checkpoint."""
+    from napari_mclstexp.core.atomic import refuse_existing
+    from napari_mclstexp.core.bundle import save_bundle
+    from napari_mclstexp.training.upstream import import_upstream
+
+    refuse_existing(out, overwrite=overwrite)
+    imported = import_upstream(checkpoint, reference)
+    save_bundle(imported, out, overwrite=overwrite)
+    typer.echo(
+        f"Wrote {out}: mode paper, {len(imported.spec.genes)} genes, {len(imported.expression)} "
+        "reference spots. It reads native pixels (its mpp is null)."
+    )
+    _disclose(imported)
+
+
+def bundle_is_native(field_um: float) -> bool:
+    """Whether a result's field in um is unknown, as it is for native-pixel bundles."""
+    return field_um != field_um  # NaN
+
+
+def _ask_mpp(grid: str | None, spots: Path | None, bundle: Path) -> Any:  # noqa: ANN401
+    """Scale typed on a terminal; None where it is not needed or nobody can be asked."""
+    from napari_mclstexp.core.scale import parse_mpp
+
+    if not sys.stdin.isatty() or (spots is not None and grid is None and _native(bundle)):
+        return None
+    return parse_mpp(typer.prompt("The slide does not tell its scale. um per pixel (20x: about 0.5)"))
+
+
+def _native(bundle: Path) -> bool:
+    from napari_mclstexp.core.bundle import load_bundle
+
+    return load_bundle(bundle).spec.mpp is None
+
+
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        msg = f"{value!r} is no {option}. Choose {' or '.join(known)}."
+        raise GridError(msg)
+
+
+def _follow(steps: Generator[Any, None, T]) -> T:
+    """Show a prediction's progress on a terminal, and return its outcome."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Starting", total=None)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                outcome: T = stop.value
+                return outcome
+            bar.update(task, description=step.stage, completed=step.done, total=step.total or None)
+
+
+def _disclose(bundle: Any) -> None:  # noqa: ANN401
+    names = ", ".join(f"{s['section']} ({s['patient']}, {s['spots']} spots)" for s in bundle.spec.sections)
+    typer.echo(
+        f"The bundle discloses, to whoever gets it: the normalised expression of {len(bundle.spec.genes)} "
+        f"genes, the position and the embedding of each reference spot, and the section names: {names}. "
+        "Patients are pseudonyms. It holds no pictures and no file paths."
+    )
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def command_line() -> str:
+    """Command as it was typed, for the record."""
+    return shlex.join(["mclstexp", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    main()

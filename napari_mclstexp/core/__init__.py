@@ -1,0 +1,1 @@
+"""The computing core: free of Qt and of napari."""

@@ -1,0 +1,46 @@
+"""Choosing where the network runs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from napari_mclstexp.errors import DeviceError
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+DEVICES: tuple[DeviceName, ...] = ("auto", "cpu", "cuda", "mps")
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Find the device to compute on.
+
+    Parameters
+    ----------
+    name : {"auto", "cpu", "cuda", "mps"}
+        ``auto`` takes CUDA, else MPS, else the CPU.
+
+    Returns
+    -------
+    torch.device
+        The device.
+
+    Raises
+    ------
+    DeviceError
+        The device is unknown, or not on this machine.
+    """
+    if name not in DEVICES:
+        msg = f"Unknown device {name!r}. Choose one of {', '.join(DEVICES)}."
+        raise DeviceError(msg)
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(device for device, present in there.items() if present)
+    if not there[name]:
+        msg = f"This machine has no usable {name} device. Choose auto or cpu."
+        raise DeviceError(msg)
+    return torch.device(name)

@@ -1,0 +1,62 @@
+"""Tissue domains: groups of spots with like predicted expression.
+
+Source: the domains of mclSTExp (arXiv 2407.08216): PCA with 9 components, then k-means.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+
+from napari_mclstexp.core.palette import domain_colour
+from napari_mclstexp.core.result import Domains, Result
+from napari_mclstexp.errors import GridError
+
+COMPONENTS = 9
+DEFAULT_DOMAINS = 7
+MAX_DOMAINS = 30
+
+
+def find_domains(result: Result, count: int = DEFAULT_DOMAINS, seed: int = 0) -> Result:
+    """Label each spot with a domain, the largest first.
+
+    Parameters
+    ----------
+    result : Result
+        A prediction of N spots.
+    count : int
+        Number of domains, 1 to 30; fewer where there are fewer spots.
+    seed : int
+        Same seed, same domains.
+
+    Returns
+    -------
+    Result
+        With domains.
+
+    Raises
+    ------
+    GridError
+        `count` is out of range.
+    """
+    if not 1 <= count <= MAX_DOMAINS:
+        msg = f"{count} domains cannot be found. Choose 1 to {MAX_DOMAINS}."
+        raise GridError(msg)
+    values = result.expression.astype(np.float64)
+    distinct = len(np.unique(values, axis=0))
+    count = min(count, distinct)
+    components = min(COMPONENTS, *values.shape)
+    if distinct > 1:
+        values = PCA(components, svd_solver="full", random_state=seed).fit_transform(values)
+    raw = KMeans(count, n_init=10, random_state=seed).fit_predict(values)
+    by_size = np.argsort(-np.bincount(raw, minlength=count), kind="stable")
+    rank = np.empty(count, dtype=np.int32)
+    rank[by_size] = np.arange(1, count + 1)
+    return result.with_domains(
+        Domains(
+            labels=rank[raw].astype(np.int32),
+            names={i: f"Domain {i}" for i in range(1, count + 1)},
+            colours={i: domain_colour(i) for i in range(1, count + 1)},
+        )
+    )

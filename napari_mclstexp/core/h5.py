@@ -1,0 +1,115 @@
+"""Opening HDF5 from elsewhere without following it out of the file.
+
+HDF5 can point to other files (external links, external storage, virtual datasets), and anndata
+follows such pointers; and it can declare sizes that no machine holds. Both are refused before any
+value is read. Specification: HDF5 File Format 3.0.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import anndata as ad
+import h5py
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from napari_mclstexp.errors import MclstexpError
+
+MAX_BYTES = 32 * 2**30
+"""Bound on the declared size of all datasets together."""
+
+
+@contextmanager
+def open_h5(
+    source: Path | IO[bytes], error: type[MclstexpError], name: str
+) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading after checking that it holds all of itself.
+
+    Parameters
+    ----------
+    source : pathlib.Path or binary file
+        What to open.
+    error : type
+        Class of the error to raise.
+    name : str
+        What to call the file in messages.
+
+    Yields
+    ------
+    h5py.File
+        The file, read-only.
+
+    Raises
+    ------
+    MclstexpError
+        Of class `error`: no HDF5, damaged, pointing elsewhere, or larger than any memory.
+    """
+    try:
+        file = h5py.File(source, "r")
+    except (OSError, RuntimeError) as cause:
+        msg = f"{name} cannot be read: it is missing, empty, cut off or not an .h5ad file."
+        raise error(msg) from cause
+    with file:
+        _check(file, error, name)
+        yield file
+
+
+def read_anndata(source: Path | IO[bytes], error: type[MclstexpError], name: str) -> ad.AnnData:
+    """Read a whole .h5ad that `open_h5` accepts.
+
+    Parameters
+    ----------
+    source : pathlib.Path or binary file
+        What to read.
+    error : type
+        Class of the error to raise.
+    name : str
+        What to call the file in messages.
+
+    Returns
+    -------
+    anndata.AnnData
+        Its content, in memory.
+    """
+    with open_h5(source, error, name) as file:
+        try:
+            data = ad.io.read_elem(file)
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError, ad.io.IORegistryError) as cause:  # type: ignore[attr-defined]  # noqa: E501
+            msg = f"{name} is damaged or not an .h5ad file: {type(cause).__name__}."
+            raise error(msg) from cause
+    if not isinstance(data, ad.AnnData):
+        msg = f"{name} is an HDF5 file, but holds no AnnData."
+        raise error(msg)
+    return data
+
+
+def _check(file: h5py.File, error: type[MclstexpError], name: str) -> None:
+    total = 0
+    pending: list[h5py.Group] = [file]
+    seen = {h5py.h5o.get_info(file.id).addr}
+    while pending:
+        group = pending.pop()
+        for key in group:
+            link = group.get(key, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                msg = f"{name} holds a link ({key!r}); for safety only self-contained files are read."
+                raise error(msg)
+            item = group[key]
+            address = h5py.h5o.get_info(item.id).addr
+            if address in seen:
+                continue
+            seen.add(address)
+            if isinstance(item, h5py.Group):
+                pending.append(item)
+            elif isinstance(item, h5py.Dataset):
+                if item.external or item.is_virtual:
+                    msg = f"{name}: {key!r} keeps its values in another file; refused for safety."
+                    raise error(msg)
+                total += item.size * item.dtype.itemsize if item.shape is not None else 0
+                if total > MAX_BYTES:
+                    msg = f"{name} declares more than {MAX_BYTES >> 30} GiB of data; refused."
+                    raise error(msg)

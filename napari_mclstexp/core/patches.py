@@ -1,0 +1,140 @@
+"""Reading patches around spots, ahead of the model."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from napari_mclstexp.errors import ScaleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_mclstexp.core.scale import Scale
+    from napari_mclstexp.core.slide import Slide
+
+READERS = 2
+AHEAD = 2
+"""Batches that are read while the model works on one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What part of the tissue a patch shows, and by how many pixels.
+
+    Attributes
+    ----------
+    patch_px : int
+        Pixels a side.
+    field_um : float or None
+        um a side; None takes native pixels of the slide.
+    """
+
+    patch_px: int
+    field_um: float | None
+
+    def size_px(self, scale: Scale | None) -> tuple[float, float]:
+        """Height and width of the field in full-resolution pixels.
+
+        Raises
+        ------
+        ScaleError
+            The field is in um and the slide's scale is unknown.
+        """
+        if self.field_um is None:
+            return float(self.patch_px), float(self.patch_px)
+        if scale is None:
+            msg = "The slide's scale is unknown, and the model reads fields in um. Give um per pixel."
+            raise ScaleError(msg)
+        return self.field_um / scale.mpp_y, self.field_um / scale.mpp_x
+
+
+def read_patch(
+    slide: Slide, centre_px: NDArray[np.float64], field: Field, scale: Scale | None
+) -> NDArray[np.uint8]:
+    """Read one patch; white beyond the slide's border.
+
+    A native-pixel patch is [round(c) - patch_px / 2, + patch_px / 2). A field in um is read from the
+    coarsest level that is not coarser than the patch, and resampled with antialiasing.
+
+    Parameters
+    ----------
+    slide : Slide
+        What to read from.
+    centre_px : numpy.ndarray
+        (2,) y, x in full-resolution pixels.
+    field : Field
+        Size of the patch.
+    scale : Scale or None
+        um per px of the slide.
+
+    Returns
+    -------
+    numpy.ndarray
+        (patch_px, patch_px, 3) uint8 RGB.
+    """
+    side = field.patch_px
+    y, x = centre_px
+    if field.field_um is None:
+        return slide.read(round(x) - side // 2, round(y) - side // 2, side, side)
+    height, width = field.size_px(scale)
+    finest = min(height, width) / side
+    level = max(i for i, lv in enumerate(slide.levels) if i == 0 or lv.downsample <= finest * 1.001)
+    down = slide.levels[level].downsample
+    left, top = (x - width / 2) / down, (y - height / 2) / down
+    margin = 2  # pixels beyond the field that the filter at its border draws on
+    x0, y0 = int(np.floor(left)) - margin, int(np.floor(top)) - margin
+    x1, y1 = int(np.ceil(left + width / down)) + margin, int(np.ceil(top + height / down)) + margin
+    region = Image.fromarray(slide.read(x0, y0, x1 - x0, y1 - y0, level))
+    box = (left - x0, top - y0, left - x0 + width / down, top - y0 + height / down)
+    return np.asarray(region.resize((side, side), Image.Resampling.BILINEAR, box=box))
+
+
+def read_batches(
+    slide: Slide,
+    centres_px: NDArray[np.float64],
+    field: Field,
+    scale: Scale | None,
+    batch_size: int,
+) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
+    """Read patches batch by batch, a few batches ahead, on threads.
+
+    Parameters
+    ----------
+    slide : Slide
+        What to read from.
+    centres_px : numpy.ndarray
+        (N, 2) y, x in full-resolution pixels.
+    field : Field
+        Size of the patches.
+    scale : Scale or None
+        um per px of the slide.
+    batch_size : int
+        Patches a batch.
+
+    Yields
+    ------
+    rows : slice
+        Which of the N spots.
+    patches : numpy.ndarray
+        (B, patch_px, patch_px, 3) uint8 RGB.
+    """
+    starts = range(0, len(centres_px), batch_size)
+    pool = ThreadPoolExecutor(READERS, thread_name_prefix="mclstexp-read")
+    try:
+        pending: list[list[Future[NDArray[np.uint8]]]] = []
+        for position, start in enumerate(starts):
+            while len(pending) <= AHEAD and position + len(pending) < len(starts):
+                first = starts[position + len(pending)]
+                centres = centres_px[first : first + batch_size]
+                pending.append([pool.submit(read_patch, slide, c, field, scale) for c in centres])
+            patches = np.stack([future.result() for future in pending.pop(0)])
+            yield slice(start, start + len(patches)), patches
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

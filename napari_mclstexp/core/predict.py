@@ -1,0 +1,204 @@
+"""Prediction as a generator: it yields progress with finished spots and returns the Result."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_mclstexp import __version__
+from napari_mclstexp.core import trust
+from napari_mclstexp.core.device import choose_device
+from napari_mclstexp.core.patches import Field, read_batches
+from napari_mclstexp.core.result import Provenance, Result
+from napari_mclstexp.core.retrieval import gather, match
+from napari_mclstexp.errors import BundleError, DeviceError, ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from numpy.typing import NDArray
+
+    from napari_mclstexp.core.bundle import Bundle
+    from napari_mclstexp.core.grid import SpotGrid
+    from napari_mclstexp.core.scale import Scale
+    from napari_mclstexp.core.slide import Slide
+
+HIRES_PX = 2000
+LOWRES_PX = 600
+CPU_BATCH_PIXELS = 8 * 224 * 224
+"""Pixels a batch on the CPU: about a second of work on two cores, so that a cancel is heard soon."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Progress:
+    """How far a job has come.
+
+    Attributes
+    ----------
+    stage : str
+        What is being done, in plain words.
+    done, total : int
+        Spots finished, and of how many.
+    seconds_left : float or None
+        Estimate, once there is one.
+    rows : slice or None
+        Spots that were finished since the last value.
+    expression : numpy.ndarray or None
+        (B, G) float32 of those spots.
+    """
+
+    stage: str
+    done: int
+    total: int
+    seconds_left: float | None = None
+    rows: slice | None = None
+    expression: NDArray[np.float32] | None = None
+
+
+def predict(
+    slide: Slide,
+    bundle: Bundle,
+    grid: SpotGrid,
+    scale: Scale | None,
+    *,
+    top_k: int | None = None,
+    batch_size: int | None = None,
+    device: str = "auto",
+    seed: int = 0,
+) -> Generator[Progress, None, Result]:
+    """Predict the expression of every spot. Closing the generator cancels it.
+
+    Parameters
+    ----------
+    slide : Slide
+        The image.
+    bundle : Bundle
+        The model.
+    grid : SpotGrid
+        Where to predict.
+    scale : Scale or None
+        um per px; None only for a bundle of native pixels.
+    top_k : int, optional
+        Reference spots to average; the bundle's own number by default.
+    batch_size : int, optional
+        Patches a forward pass; found from the patch size by default. It does not change the outcome
+        beyond rounding.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where the network runs.
+    seed : int
+        Recorded with the result; prediction itself draws nothing at random.
+
+    Yields
+    ------
+    Progress
+        After each batch, with its finished spots.
+
+    Returns
+    -------
+    Result
+        Without domains.
+
+    Raises
+    ------
+    ScaleError, SlideError, DeviceError, ModelError, BundleError
+        See each class.
+    """
+    spec = bundle.spec
+    chosen = choose_device(device)
+    k = spec.top_k if top_k is None else top_k
+    if not 1 <= k <= len(bundle.expression):
+        msg = f"top-k is {k}, but the bundle has {len(bundle.expression)} reference spots. Choose 1 to that."
+        raise BundleError(msg)
+    batch = batch_size or default_batch_size(spec.patch_px, chosen)
+    if batch < 1:
+        msg = f"A batch of {batch} patches cannot be. Choose 1 or more."
+        raise DeviceError(msg)
+    field = Field(spec.patch_px, spec.field_um)
+    field.size_px(scale)
+    total = len(grid)
+    yield Progress("Loading the model", 0, total)
+    network = bundle.network().to(chosen)
+    if chosen.type != "mps":
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    expression = np.empty((total, len(spec.genes)), dtype=np.float32)
+    trusts = np.empty((3, total), dtype=np.float32)
+    began = time.monotonic()
+    for rows, patches in read_batches(slide, grid.centres_px, field, scale, batch):
+        embeddings = _embed(network, patches, chosen)
+        matches = match(
+            embeddings, bundle.embeddings, k, weighting=spec.weighting, temperature=spec.temperature
+        )
+        expression[rows], trusts[1, rows] = gather(matches, bundle.expression)
+        trusts[0, rows] = trust.similarity(matches)
+        trusts[2, rows] = trust.effective_k(matches)
+        left = (time.monotonic() - began) / rows.stop * (total - rows.stop)
+        yield Progress("Predicting", rows.stop, total, left, rows, expression[rows])
+
+    yield Progress("Finishing", total, total, 0.0)
+    provenance = Provenance(
+        slide_fingerprint=slide.fingerprint,
+        width=slide.width,
+        height=slide.height,
+        mpp_x=scale.mpp_x if scale else math.nan,
+        mpp_y=scale.mpp_y if scale else math.nan,
+        mpp_source=scale.source if scale else "unknown",
+        layout=grid.layout,
+        pitch_um=grid.pitch_um,
+        bundle_id=bundle.id,
+        bundle_hash=bundle.digest,
+        mode=spec.mode,
+        normalisation=spec.normalisation,
+        field_um=math.nan if spec.field_um is None else spec.field_um,
+        patch_px=spec.patch_px,
+        top_k=k,
+        weighting=spec.weighting,
+        backend=f"torch {torch.__version__}",
+        device=chosen.type,
+        batch_size=batch,
+        threads=torch.get_num_threads(),
+        seed=seed,
+        version=__version__,
+    )
+    hires = slide.overview(HIRES_PX)
+    return Result(
+        grid=grid,
+        genes=spec.genes,
+        expression=expression,
+        similarity=trusts[0],
+        spread=trusts[1],
+        effective_k=trusts[2],
+        provenance=provenance,
+        hires=hires,
+        lowres=slide.overview(LOWRES_PX),
+    )
+
+
+def default_batch_size(patch_px: int, device: torch.device) -> int:
+    """Patches a forward pass, from their size: 8 at 224 px on the CPU, 8 times as many elsewhere."""
+    fits = CPU_BATCH_PIXELS // patch_px**2
+    return max(1, min(64, fits)) * (1 if device.type == "cpu" else 8)
+
+
+@torch.inference_mode()
+def _embed(
+    network: torch.nn.Module, patches: NDArray[np.uint8], device: torch.device
+) -> NDArray[np.float32]:
+    try:
+        pixels = torch.from_numpy(patches).to(device).permute(0, 3, 1, 2).float() / 255.0
+        embeddings: NDArray[np.float32] = network.encode_images(pixels).float().cpu().numpy()  # type: ignore[operator]
+    except torch.OutOfMemoryError as error:
+        msg = (
+            f"The {device.type} device ran out of memory at {len(patches)} patches a batch. Choose a smaller "
+            "batch size, or the CPU."
+        )
+        raise DeviceError(msg) from error
+    if not np.isfinite(embeddings).all():
+        msg = "The network returned numbers that are not finite; nothing of this prediction was kept."
+        raise ModelError(msg)
+    return embeddings

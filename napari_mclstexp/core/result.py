@@ -1,0 +1,129 @@
+"""The outcome of a prediction: one frozen value that everything shown or exported comes from."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_mclstexp.errors import GeneError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from napari_mclstexp.core.grid import SpotGrid
+
+STATEMENT = "Predicted from H&E, not measured. For research use only."
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """How a result came about; written into every export.
+
+    The slide is named by its fingerprint alone. Unknown scales are NaN.
+    """
+
+    slide_fingerprint: str
+    width: int
+    height: int
+    mpp_x: float
+    mpp_y: float
+    mpp_source: str
+    layout: str
+    pitch_um: float
+    bundle_id: str
+    bundle_hash: str
+    mode: str
+    normalisation: str
+    field_um: float
+    patch_px: int
+    top_k: int
+    weighting: str
+    backend: str
+    device: str
+    batch_size: int
+    threads: int
+    seed: int
+    version: str
+    statement: str = STATEMENT
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Domains:
+    """Tissue domains of spots.
+
+    Attributes
+    ----------
+    labels : numpy.ndarray
+        (N,) int32 from 1; 0 is no domain.
+    names : mapping of int to str
+        Name of each label.
+    colours : mapping of int to str
+        ``#rrggbb`` of each label.
+    """
+
+    labels: NDArray[np.int32]
+    names: Mapping[int, str]
+    colours: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """Predicted expression of the spots of one slide.
+
+    Attributes
+    ----------
+    grid : SpotGrid
+        The N spots.
+    genes : tuple of str
+        G gene symbols.
+    expression : numpy.ndarray
+        (N, G) float32, in the unit ``provenance.normalisation``.
+    similarity, spread, effective_k : numpy.ndarray
+        (N,) float32; see :mod:`.trust` and :func:`.retrieval.gather`.
+    provenance : Provenance
+        How it came about.
+    hires, lowres : numpy.ndarray
+        (h, w, 3) uint8 RGB of the slide without its label, at most 2,000 and 600 px.
+    domains : Domains or None
+        Tissue domains once found.
+    """
+
+    grid: SpotGrid
+    genes: tuple[str, ...]
+    expression: NDArray[np.float32]
+    similarity: NDArray[np.float32]
+    spread: NDArray[np.float32]
+    effective_k: NDArray[np.float32]
+    provenance: Provenance
+    hires: NDArray[np.uint8]
+    lowres: NDArray[np.uint8]
+    domains: Domains | None = None
+
+    def gene_values(self, gene: str) -> NDArray[np.float32]:
+        """Predicted values of one gene, (N,) float32.
+
+        Raises
+        ------
+        GeneError
+            The model does not predict this gene.
+        """
+        try:
+            return self.expression[:, self.genes.index(gene)]
+        except ValueError as error:
+            near = difflib.get_close_matches(gene.upper(), self.genes, n=3)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            msg = f"The model does not predict the gene {gene!r}; it has {len(self.genes)} others.{hint}"
+            raise GeneError(msg) from error
+
+    def with_domains(self, domains: Domains) -> Result:
+        """Copy with these domains."""
+        return replace(self, domains=domains)

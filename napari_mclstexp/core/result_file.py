@@ -1,0 +1,199 @@
+"""RESULT.h5ad: a Result in the layout that scanpy reads as a Visium section, and back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+
+from napari_mclstexp.core.atomic import write_file
+from napari_mclstexp.core.cells import pitch_px
+from napari_mclstexp.core.grid import SpotGrid
+from napari_mclstexp.core.h5 import read_anndata
+from napari_mclstexp.core.palette import domain_colour
+from napari_mclstexp.core.result import Domains, Provenance, Result
+from napari_mclstexp.errors import ResultError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SCHEMA_VERSION = 1
+LIBRARY = "slide"
+"""Key of the pictures in ``uns["spatial"]``; a slide's name is never told."""
+
+SPOT_TO_PITCH = {"hexagonal": 0.55, "square": 0.5, "given": 0.5}
+"""Width of a spot over the distance between spots (Visium 55 / 100 um, ST 100 / 200 um)."""
+
+
+def to_anndata(result: Result) -> ad.AnnData:
+    """Result as AnnData.
+
+    Parameters
+    ----------
+    result : Result
+        Of N spots and G genes.
+
+    Returns
+    -------
+    anndata.AnnData
+        X (N, G); obs domain, similarity, spread, effective_k and Visium's columns;
+        ``obsm["spatial"]`` x, y in full-resolution px; ``uns`` spatial, mclstexp, domain_colors.
+    """
+    grid = result.grid
+    obs = pd.DataFrame(
+        {
+            "in_tissue": np.ones(len(grid), dtype=np.int64),
+            "array_row": grid.array_row,
+            "array_col": grid.array_col,
+            "similarity": result.similarity,
+            "spread": result.spread,
+            "effective_k": result.effective_k,
+        },
+        index=pd.Index(grid.ids.astype(object), name="spot_id"),
+    )
+    uns: dict[str, Any] = {
+        "mclstexp": {
+            "schema_version": SCHEMA_VERSION,
+            **result.provenance.as_dict(),
+            "pitch_y_px": grid.pitch_px[0],
+            "pitch_x_px": grid.pitch_px[1],
+        },
+        "spatial": {LIBRARY: _pictures(result)},
+    }
+    if result.domains is not None:
+        labels = sorted(result.domains.names)
+        names = [result.domains.names[label] for label in labels]
+        codes = np.searchsorted(labels, result.domains.labels)
+        codes[result.domains.labels == 0] = -1
+        obs["domain"] = pd.Categorical.from_codes(codes, categories=names)
+        uns["domain_colors"] = [result.domains.colours[label] for label in labels]
+    return ad.AnnData(
+        X=result.expression,
+        obs=obs,
+        var=pd.DataFrame(index=pd.Index(list(result.genes), name="gene", dtype=object)),
+        obsm={"spatial": np.ascontiguousarray(grid.centres_px[:, ::-1])},
+        uns=uns,
+    )
+
+
+def save_result(result: Result, path: Path, *, overwrite: bool = False) -> Path:
+    """Write RESULT.h5ad, whole or not at all.
+
+    Raises
+    ------
+    ExportError
+        See :func:`.atomic.write_file`.
+    """
+    data = to_anndata(result)
+
+    def verify(written: Path) -> None:
+        if load_result(written).grid.ids.tolist() != result.grid.ids.tolist():
+            msg = "the file did not read back as it was written"
+            raise OSError(msg)
+
+    return write_file(
+        path, lambda p: data.write_h5ad(p, compression="gzip"), overwrite=overwrite, verify=verify
+    )
+
+
+def load_result(path: Path) -> Result:
+    """Read RESULT.h5ad.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A file that :func:`save_result` wrote.
+
+    Returns
+    -------
+    Result
+        As it was saved.
+
+    Raises
+    ------
+    ResultError
+        The file is not there, damaged, of a newer format, or no result of ours.
+    """
+    if not path.is_file():
+        msg = f"There is no result at {path}."
+        raise ResultError(msg)
+    data = read_anndata(path, ResultError, path.name)
+    about = data.uns.get("mclstexp")
+    if not isinstance(about, dict):
+        msg = f"{path.name} was not written by mclstexp predict: it lacks its provenance."
+        raise ResultError(msg)
+    if int(about.get("schema_version", 0)) != SCHEMA_VERSION:
+        msg = (
+            f"{path.name} has result format {about.get('schema_version')}; this version reads "
+            f"{SCHEMA_VERSION}. Update napari-mclstexp."
+        )
+        raise ResultError(msg)
+    try:
+        return _from_anndata(data, about)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        msg = f"{path.name} lacks a part of a result, or has one of the wrong kind: {error}."
+        raise ResultError(msg) from error
+
+
+def _from_anndata(data: ad.AnnData, about: Mapping[str, Any]) -> Result:
+    provenance = Provenance(**{f.name: _plain(about[f.name]) for f in fields(Provenance)})
+    xy = np.asarray(data.obsm["spatial"], dtype=np.float64)
+    images = data.uns["spatial"][LIBRARY]["images"]
+    expression = np.asarray(data.X, dtype=np.float32)
+    if not (np.isfinite(expression).all() and np.isfinite(xy).all()):
+        msg = "numbers that are not finite"
+        raise ValueError(msg)
+    domains = None
+    if "domain" in data.obs:
+        column = data.obs["domain"].astype("category")
+        names = {i + 1: str(name) for i, name in enumerate(column.cat.categories)}
+        given = [str(c) for c in data.uns.get("domain_colors", [])]
+        colours = given if len(given) == len(names) else [domain_colour(i) for i in names]
+        domains = Domains(
+            (column.cat.codes.to_numpy() + 1).astype(np.int32),
+            names,
+            dict(zip(names, colours, strict=True)),
+        )
+    return Result(
+        grid=SpotGrid(
+            ids=data.obs_names.to_numpy(dtype=str),
+            centres_px=np.ascontiguousarray(xy[:, ::-1]),
+            array_row=data.obs["array_row"].to_numpy(dtype=np.int64),
+            array_col=data.obs["array_col"].to_numpy(dtype=np.int64),
+            layout=provenance.layout,
+            pitch_px=(float(about["pitch_y_px"]), float(about["pitch_x_px"])),
+            pitch_um=provenance.pitch_um,
+        ),
+        genes=tuple(map(str, data.var_names)),
+        expression=expression,
+        similarity=data.obs["similarity"].to_numpy(dtype=np.float32),
+        spread=data.obs["spread"].to_numpy(dtype=np.float32),
+        effective_k=data.obs["effective_k"].to_numpy(dtype=np.float32),
+        provenance=provenance,
+        hires=np.asarray(images["hires"], dtype=np.uint8),
+        lowres=np.asarray(images["lowres"], dtype=np.uint8),
+        domains=domains,
+    )
+
+
+def _pictures(result: Result) -> dict[str, Any]:
+    spot = SPOT_TO_PITCH[result.grid.layout] * math.sqrt(math.prod(pitch_px(result.grid)))
+    width = result.provenance.width
+    return {
+        "images": {"hires": result.hires, "lowres": result.lowres},
+        "scalefactors": {
+            "spot_diameter_fullres": spot,
+            "tissue_hires_scalef": result.hires.shape[1] / width,
+            "tissue_lowres_scalef": result.lowres.shape[1] / width,
+        },
+        "metadata": {"statement": result.provenance.statement},
+    }
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,60 @@
+"""A slide's fingerprint: stands for its content where its name must not be told."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from napari_mclstexp.errors import SlideError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+END_BYTES = 2**20
+BLOCKS = 64
+BLOCK_BYTES = 64 * 2**10
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 over total size, first and last MiB, and 64 evenly spaced blocks of 64 KiB.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A file, or a folder, whose member files are taken in order of their relative names.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Raises
+    ------
+    SlideError
+        The file cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        if path.is_dir():
+            members = sorted((f.relative_to(path).as_posix(), f) for f in path.rglob("*") if f.is_file())
+            for name, member in members:
+                digest.update(name.encode())
+                _update(digest, member)
+        else:
+            _update(digest, path)
+    except OSError as error:
+        msg = f"{path.name} cannot be read: {error.strerror}."
+        raise SlideError(msg) from error
+    return digest.hexdigest()
+
+
+def _update(digest: hashlib._Hash, path: Path) -> None:
+    size = path.stat().st_size
+    digest.update(str(size).encode())
+    with path.open("rb") as file:
+        digest.update(file.read(END_BYTES))
+        file.seek(max(0, size - END_BYTES))
+        digest.update(file.read(END_BYTES))
+        for block in range(BLOCKS):
+            file.seek(max(0, size - BLOCK_BYTES) * block // (BLOCKS - 1))
+            digest.update(file.read(BLOCK_BYTES))

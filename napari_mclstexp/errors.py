@@ -1,0 +1,55 @@
+"""Errors that a user can act on.
+
+Every message says what happened, why, and what to do. The command line prints them without a
+traceback and exits with 2; the window shows them as one notification.
+"""
+
+from __future__ import annotations
+
+
+class MclstexpError(Exception):
+    """Base of all errors that are the user's to mend, not a defect of ours."""
+
+
+class SlideError(MclstexpError):
+    """A slide cannot be opened or read."""
+
+
+class ScaleError(MclstexpError):
+    """The slide's scale (um per px) is missing or implausible."""
+
+
+class GridError(MclstexpError):
+    """Spot positions are invalid, or no spot lies on tissue."""
+
+
+class NoTissueError(GridError):
+    """No tissue was found on the slide."""
+
+
+class BundleError(MclstexpError):
+    """A model bundle is damaged, unsafe, or of an unknown kind."""
+
+
+class SectionError(MclstexpError):
+    """A paired section for training or scoring cannot be used."""
+
+
+class GeneError(MclstexpError):
+    """A gene symbol is not among those that the model predicts."""
+
+
+class DeviceError(MclstexpError):
+    """The requested compute device is not there or failed."""
+
+
+class ModelError(MclstexpError):
+    """The model produced what it never should, such as non-finite numbers."""
+
+
+class ResultError(MclstexpError):
+    """A result file is damaged or of an unknown kind."""
+
+
+class ExportError(MclstexpError):
+    """A file cannot be written; what was there before is untouched."""

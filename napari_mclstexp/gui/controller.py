@@ -1,0 +1,163 @@
+"""A panel's intent -> pipeline on a worker -> session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import show_error, show_info
+
+from napari_mclstexp.core import pipeline
+from napari_mclstexp.core.predict import Progress
+from napari_mclstexp.core.scale import Scale, parse_mpp
+from napari_mclstexp.errors import MclstexpError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from napari_mclstexp.core.bundle import Bundle
+    from napari_mclstexp.core.result import Result
+    from napari_mclstexp.core.slide import Slide
+    from napari_mclstexp.gui.jobs import Jobs
+    from napari_mclstexp.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class PredictRequest:
+    """What the predict panel asks for.
+
+    Attributes
+    ----------
+    bundle : pathlib.Path
+        Model bundle.
+    grid : str
+        ``visium``, ``st`` or a pitch in um.
+    spots : pathlib.Path or None
+        CSV of spots instead of a grid.
+    device : str
+        Where the network runs.
+    domains : int
+        Number of domains.
+    """
+
+    bundle: Path
+    grid: str
+    spots: Path | None
+    device: str
+    domains: int
+
+
+class Controller:
+    """Turns what a person asks for into work, and its outcome into the session's state.
+
+    Parameters
+    ----------
+    session : Session
+        State of the window.
+    jobs : Jobs
+        Its background work.
+    """
+
+    def __init__(self, session: Session, jobs: Jobs) -> None:
+        self._session, self._jobs = session, jobs
+
+    def open_slide(self, path: Path) -> None:
+        """Open a slide on a worker."""
+
+        def steps() -> Generator[Progress, None, Slide]:
+            yield Progress("Opening the slide", 0, 0)
+            slide = pipeline.open_slide(path)
+            yield Progress("Reading the slide", 0, 0)
+            slide.read(0, 0, 1, 1)  # a plain JPEG is decoded here, not while panning
+            _ = slide.fingerprint
+            return slide
+
+        self._start(steps(), self._session.set_slide, "")
+
+    def set_mpp(self, text: str) -> None:
+        """Take um per px as typed; the slide's own where nothing is typed."""
+        slide = self._session.slide
+        if slide is None:
+            return
+        try:
+            scale: Scale | None = parse_mpp(text) if text.strip() else slide.scale
+        except MclstexpError as error:
+            show_error(str(error))
+            return
+        known = slide.scale
+        if scale is not None and known is not None and (scale.mpp_x, scale.mpp_y) == (known.mpp_x, known.mpp_y):
+            scale = known
+        self._session.set_scale(scale)
+
+    def predict(self, request: PredictRequest) -> None:
+        """Predict the open slide on a worker."""
+        slide, scale = self._session.slide, self._session.scale
+        if slide is None:
+            show_error("Open a slide first.")
+            return
+
+        def steps() -> Generator[Progress, None, Result]:
+            yield Progress("Loading the bundle", 0, 0)
+            bundle = self._bundle(request.bundle)
+            return (
+                yield from pipeline.predict_and_label(
+                    slide,
+                    bundle,
+                    scale,
+                    grid=request.grid,
+                    spots=request.spots,
+                    device=request.device,
+                    domains=request.domains,
+                )
+            )
+
+        self._start(steps(), self._session.set_result, "Done.")
+
+    def find_domains(self, count: int) -> None:
+        """Find domains anew on a worker."""
+        result = self._session.result
+        if result is None:
+            return
+
+        def steps() -> Generator[Progress, None, Result]:
+            yield Progress("Finding domains", 0, 0)
+            return pipeline.find_domains(result, count, result.provenance.seed)
+
+        self._start(steps(), self._session.set_result, "Done.")
+
+    def set_gene(self, gene: str) -> None:
+        """Show a gene."""
+        try:
+            self._session.set_gene(gene)
+        except MclstexpError as error:
+            show_error(str(error))
+
+    def export(self, path: Path, *, overwrite: bool) -> None:
+        """Export the result on a worker."""
+        result, gene = self._session.result, self._session.gene
+        if result is None:
+            show_error("There is nothing to export yet: predict first.")
+            return
+
+        def steps() -> Generator[Progress, None, Path]:
+            yield Progress("Exporting", 0, 0)
+            return pipeline.export_result(result, path, overwrite=overwrite, gene=gene)
+
+        self._start(steps(), lambda written: show_info(f"Wrote {written.name}."), "Exported.")
+
+    def cancel(self) -> None:
+        """Stop what runs."""
+        self._jobs.cancel()
+
+    def _bundle(self, path: Path) -> Bundle:
+        """Bundle of a path, loaded anew only where the file has changed."""
+        marker = path / "bundle.json" if path.is_dir() else path
+        key = f"{path.resolve()} {marker.stat().st_mtime_ns if marker.is_file() else 0}"
+        if key not in self._session.bundles:
+            self._session.bundles = {key: pipeline.load_bundle(path)}
+        return self._session.bundles[key]
+
+    def _start(self, steps: Generator, done: Callable, message: str) -> None:  # type: ignore[type-arg]
+        if not self._jobs.start(steps, done, message):
+            show_info("Something is still running. Wait for it, or cancel it.")

@@ -1,0 +1,113 @@
+"""The dock: builds and wires session, controller, layers and panels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from napari_mclstexp.gui.controller import Controller
+from napari_mclstexp.gui.jobs import Jobs
+from napari_mclstexp.gui.layers import Layers
+from napari_mclstexp.gui.panels.domain import DomainPanel
+from napari_mclstexp.gui.panels.export import ExportPanel
+from napari_mclstexp.gui.panels.gene import GenePanel
+from napari_mclstexp.gui.panels.predict import PredictPanel
+from napari_mclstexp.gui.panels.slide import SlidePanel
+from napari_mclstexp.samples import demo_bundle_path, sample_slide_path
+from napari_mclstexp.session import Session
+
+if TYPE_CHECKING:
+    import napari
+    from qtpy.QtGui import QCloseEvent, QShowEvent
+
+WIDTH = 380
+
+
+class MclstexpDock(QWidget):
+    """Slide, predict, gene, domains, export: the steps from top to bottom.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        The window that it belongs to.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self.setObjectName("mclSTExp")
+        self._viewer = viewer = napari_viewer
+        self.session = Session()
+        self.jobs = Jobs(self.session)
+        self.controller = Controller(self.session, self.jobs)
+        self.layers = Layers(viewer, self.session)
+        self.slide_panel = SlidePanel(self.session)
+        self.predict_panel = PredictPanel(self.session, demo_bundle_path())
+        self.gene_panel = GenePanel(self.session)
+        self.domain_panel = DomainPanel(self.session)
+        self.export_panel = ExportPanel(self.session)
+
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        panels = (
+            self.slide_panel,
+            self.predict_panel,
+            self.gene_panel,
+            self.domain_panel,
+            self.export_panel,
+        )
+        for panel in panels:
+            column.addWidget(panel)
+        column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(inside)
+        outside = QVBoxLayout(self)
+        outside.setContentsMargins(0, 0, 0, 0)
+        outside.addWidget(scroll)
+        self.setMinimumWidth(WIDTH)
+
+        self._wire()
+        viewer.layers.events.inserted.connect(self._adopt)
+        self._adopt()
+
+    def _wire(self) -> None:
+        act, session = self.controller, self.session
+        self.slide_panel.open_requested.connect(act.open_slide)
+        self.slide_panel.sample_requested.connect(lambda: act.open_slide(sample_slide_path()))
+        self.slide_panel.mpp_requested.connect(act.set_mpp)
+        self.predict_panel.predict_requested.connect(act.predict)
+        self.predict_panel.cancel_requested.connect(act.cancel)
+        self.gene_panel.gene_requested.connect(act.set_gene)
+        self.gene_panel.view_requested.connect(lambda changes: session.set_view(**changes))
+        self.domain_panel.domains_requested.connect(act.find_domains)
+        self.domain_panel.view_requested.connect(lambda changes: session.set_view(**changes))
+        self.export_panel.export_requested.connect(lambda path, over: act.export(path, overwrite=over))
+
+    def _adopt(self) -> None:
+        """Take over a slide that was dropped onto the window or opened by its menu."""
+        slide = self.layers.slide_in_viewer()
+        if slide is not None:
+            self.session.set_slide(slide)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802, D102 - Qt's name
+        super().showEvent(event)
+        self.window().installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802, D102 - Qt's name
+        if event.type() == QEvent.Type.Close and watched is self.window():
+            self.shut()
+        return super().eventFilter(watched, event)
+
+    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802, D102 - Qt's name
+        self.shut()
+        super().closeEvent(event)
+
+    def shut(self) -> None:
+        """Stop background work and let go of the viewer."""
+        self._viewer.layers.events.inserted.disconnect(self._adopt)
+        self.layers.disconnect()
+        self.jobs.close()

@@ -1,0 +1,136 @@
+"""Runs one generator at a time on a worker thread; results and errors arrive on the main thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari.qt.threading import create_worker
+from napari.utils.notifications import show_error
+
+from napari_mclstexp.errors import MclstexpError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from napari_mclstexp.session import Session
+
+log = logging.getLogger(__name__)
+
+JOIN_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    value: Any = None
+    error: Exception | None = None
+    cancelled: bool = False
+
+
+class Jobs:
+    """The background work of one window.
+
+    Parameters
+    ----------
+    session : Session
+        Its job state is kept up to date, and its generation tells whether an outcome still counts.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._cancel = threading.Event()
+        self._finished = threading.Event()
+        self._finished.set()
+        self._closed = False
+
+    @property
+    def running(self) -> bool:
+        """Whether a job runs."""
+        return self._session.job.running
+
+    def start(
+        self, steps: Generator[Any, None, Any], done: Callable[[Any], None], message: str = ""
+    ) -> bool:
+        """Run a generator of Progress on a worker.
+
+        Parameters
+        ----------
+        steps : generator
+            Yields Progress; its return value goes to `done`.
+        done : callable
+            Called on the main thread, unless the slide has changed meanwhile.
+        message : str
+            Shown when it is done.
+
+        Returns
+        -------
+        bool
+            False where another job runs; then nothing is started.
+        """
+        if self.running or self._closed:
+            return False
+        generation = self._session.generation
+        cancel, finished = threading.Event(), threading.Event()
+        self._cancel, self._finished = cancel, finished
+
+        def run() -> Generator[Any, None, _Outcome]:
+            try:
+                while True:
+                    step = next(steps)
+                    if cancel.is_set():
+                        steps.close()
+                        return _Outcome(cancelled=True)
+                    yield step
+            except StopIteration as stop:
+                return _Outcome(value=stop.value)
+            except Exception as error:  # noqa: BLE001 - handed to the main thread, which tells of it
+                return _Outcome(error=error)
+            finally:
+                finished.set()
+
+        def progressed(step: Any) -> None:  # noqa: ANN401
+            if not cancel.is_set() and not self._closed:
+                self._session.set_job(running=True, progress=step)
+
+        def returned(outcome: _Outcome) -> None:
+            if self._closed:
+                return
+            current = generation == self._session.generation
+            if outcome.error is not None:
+                self._session.set_job(message="Stopped by an error.")
+                _tell(outcome.error)
+            elif outcome.cancelled or cancel.is_set() or not current:
+                self._session.set_job(message="Cancelled.")
+            else:
+                self._session.set_job(message=message)
+                done(outcome.value)
+
+        self._session.set_job(running=True)
+        create_worker(run, _connect={"yielded": progressed, "returned": returned})
+        return True
+
+    def cancel(self) -> None:
+        """Ask the running job to stop; it does at its next step."""
+        if self.running:
+            self._cancel.set()
+            self._session.set_job(running=True, message="Cancelling")
+
+    def close(self) -> None:
+        """Stop for good and wait for the worker to end."""
+        self._closed = True
+        self._cancel.set()
+        if not self._finished.wait(JOIN_SECONDS):
+            log.warning("A job did not stop within %g s", JOIN_SECONDS)
+
+
+def _tell(error: Exception) -> None:
+    if isinstance(error, MclstexpError):
+        show_error(str(error))
+        return
+    log.error("A defect in a background job", exc_info=error)
+    show_error(
+        f"A defect of napari-mclstexp stopped this job ({type(error).__name__}: {error}). "
+        "Your slide and results are as before; the log has the details."
+    )

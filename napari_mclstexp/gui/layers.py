@@ -1,0 +1,182 @@
+"""Session events -> napari layers. The only code that touches ``viewer.layers``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Image, Labels, Layer, Points
+from napari.utils.colormaps import DirectLabelColormap
+
+from napari_mclstexp.core.cells import pitch_px
+from napari_mclstexp.core.limits import colour_limits
+from napari_mclstexp.core.raster import raster_labels
+from napari_mclstexp.core.result import STATEMENT
+from napari_mclstexp.gui.slides import layer_data, slide_of, spatial
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_mclstexp.core.slide import Slide
+    from napari_mclstexp.session import Session
+
+HEATMAP, DOMAINS = "Predicted gene", "Domains"
+COLUMN = "expression"
+OUTLINE_PX = 2
+SPOT_SHARE = 0.8
+"""Width of a drawn spot over the distance between spots."""
+
+
+class Layers:
+    """Shows a session in a viewer.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where to show it.
+    session : Session
+        What to show.
+    """
+
+    def __init__(self, viewer: napari.Viewer, session: Session) -> None:
+        self._viewer, self._session = viewer, session
+        self._slide: Layer | None = None
+        self._heatmap: Points | None = None
+        self._domains: Labels | None = None
+        session.slide_changed.connect(self._show_slide)
+        session.scale_changed.connect(self._show_scale)
+        session.result_changed.connect(self._show_result)
+        session.gene_changed.connect(self._show_gene)
+        session.view_changed.connect(self._show_view)
+
+    @property
+    def heatmap(self) -> Points | None:
+        """The layer of the predicted gene."""
+        return self._heatmap
+
+    @property
+    def domains(self) -> Labels | None:
+        """The layer of the domains."""
+        return self._domains
+
+    def slide_in_viewer(self) -> Slide | None:
+        """Slide of the topmost layer of ours that another way of opening brought."""
+        found = (slide_of(layer) for layer in reversed(self._viewer.layers))
+        return next((slide for slide in found if slide is not None), None)
+
+    def disconnect(self) -> None:
+        """Follow the session no longer."""
+        for signal in ("slide_changed", "scale_changed", "result_changed", "gene_changed", "view_changed"):
+            getattr(self._session, signal).disconnect()
+
+    def _show_slide(self) -> None:
+        slide = self._session.slide
+        shown = [layer for layer in self._viewer.layers if slide and slide_of(layer) is slide]
+        if self._slide is not None and self._slide not in shown:
+            self._drop(self._slide)
+        if slide is None:
+            self._slide = None
+        elif shown:
+            self._slide = shown[0]
+        else:
+            data, about, _ = layer_data(slide)
+            self._slide = self._viewer.add_layer(Image(data, **about))
+        self._viewer.canvas.overlays.scale_bar.visible = slide is not None
+        self._viewer.reset_view()
+
+    def _show_scale(self) -> None:
+        if self._slide is None:
+            return
+        about = spatial(self._session.scale)
+        for name, value in about.items():
+            setattr(self._slide, name, value)
+        self._viewer.reset_view()
+
+    def _show_result(self) -> None:
+        result = self._session.result
+        if result is None:
+            self._drop(self._heatmap)
+            self._drop(self._domains)
+            self._heatmap = self._domains = None
+            self._viewer.canvas.overlays.text.visible = False
+            return
+        self._show_domains()
+        text = self._viewer.canvas.overlays.text
+        text.text = STATEMENT
+        text.position = "bottom_left"
+        text.font_size = 9
+        text.visible = True
+
+    def _show_gene(self) -> None:
+        result, gene = self._session.result, self._session.gene
+        if result is None or gene is None:
+            return
+        values = result.gene_values(gene)
+        limits = colour_limits(values)
+        same = self._heatmap is not None and self._heatmap in self._viewer.layers
+        if same and np.array_equal(self._heatmap.data, result.grid.centres_px):
+            layer = self._heatmap
+            layer.features = {COLUMN: values}
+            layer.face_contrast_limits = limits
+            layer.refresh_colors()
+        else:
+            self._drop(self._heatmap)
+            layer = Points(
+                result.grid.centres_px,
+                features={COLUMN: values},
+                face_color=COLUMN,
+                face_colormap="viridis",
+                face_contrast_limits=limits,
+                border_width=0,
+                size=SPOT_SHARE * min(pitch_px(result.grid)),
+                name=HEATMAP,
+                **spatial(self._session.scale),
+            )
+            self._heatmap = self._viewer.add_layer(layer)
+            layer.face_colorbar.visible = True
+            layer.editable = False
+        layer.name = f"{HEATMAP}: {gene}"
+        self._show_view()
+
+    def _show_domains(self) -> None:
+        result = self._session.result
+        if result is None or result.domains is None:
+            return
+        raster = raster_labels(result.grid, result.domains.labels)
+        about = spatial(self._session.scale)
+        scale = np.array(about["scale"])
+        colours: dict[int | None, object] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0), **result.domains.colours}
+        self._drop(self._domains)
+        self._domains = self._viewer.add_layer(
+            Labels(
+                raster.values,
+                name=DOMAINS,
+                colormap=DirectLabelColormap(color_dict=colours),
+                features={
+                    "index": sorted(result.domains.names),
+                    "domain": [result.domains.names[i] for i in sorted(result.domains.names)],
+                },
+                **{
+                    **about,
+                    "scale": tuple(scale * raster.step_px),
+                    "translate": tuple(scale * raster.origin_px),
+                },
+            )
+        )
+
+        self._show_view()
+
+    def _show_view(self) -> None:
+        view = self._session.view
+        if self._heatmap is not None:
+            self._heatmap.visible = view.heatmap
+            self._heatmap.opacity = view.opacity
+        if self._domains is not None:
+            self._domains.visible = view.domains != "hidden"
+            outlines = view.domains == "outlines"
+            self._domains.contour = OUTLINE_PX if outlines else 0
+            self._domains.opacity = 0.95 if outlines else 0.5
+
+    def _drop(self, layer: Layer | None) -> None:
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)

@@ -1,0 +1,1 @@
+"""Panels of the dock: each shows the session and emits an intent."""

@@ -1,0 +1,73 @@
+"""Step 5: export of the result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFileDialog,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+)
+
+from napari_mclstexp.core.export import FORMATS
+
+if TYPE_CHECKING:
+    from napari_mclstexp.session import Session
+
+FILTER = ";;".join(f"{name} (*{suffix})" for suffix, (name, _) in FORMATS.items()) + ";;Picture (*.png)"
+
+
+class ExportPanel(QGroupBox):
+    """Where to write the result; the suffix says the format."""
+
+    export_requested = Signal(object, bool)
+
+    def __init__(self, session: Session) -> None:
+        super().__init__("5  Export")
+        self._session = session
+        self.path = QLineEdit()
+        self.path.setPlaceholderText("domains.geojson, result.h5ad, spots.csv …")
+        self.browse = QPushButton("…")
+        self.browse.setMaximumWidth(32)
+        self.overwrite = QCheckBox("Replace an existing file")
+        self.export_button = QPushButton("Export")
+        self.note = QLabel("The ending says the format: .geojson (QuPath), .h5ad (scanpy), .csv, .png")
+        self.note.setWordWrap(True)
+        row = QHBoxLayout()
+        row.addWidget(self.path, 1)
+        row.addWidget(self.browse)
+        layout = QVBoxLayout(self)
+        layout.addLayout(row)
+        layout.addWidget(self.overwrite)
+        layout.addWidget(self.export_button)
+        layout.addWidget(self.note)
+        self.browse.clicked.connect(self._choose)
+        self.export_button.clicked.connect(self._export)
+        self.path.textChanged.connect(self._show)
+        session.result_changed.connect(self._show)
+        session.job_changed.connect(self._show)
+        self._show()
+
+    def _choose(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(self, "Export the result", self.path.text(), FILTER)
+        if name:
+            self.path.setText(name)
+            self.overwrite.setChecked(Path(name).exists())  # the dialog has asked
+
+    def _export(self) -> None:
+        self.export_requested.emit(Path(self.path.text()).expanduser(), self.overwrite.isChecked())
+
+    def _show(self) -> None:
+        there = self._session.result is not None
+        for widget in (self.path, self.browse, self.overwrite):
+            widget.setEnabled(there)
+        ready = there and bool(self.path.text().strip()) and not self._session.job.running
+        self.export_button.setEnabled(ready)

@@ -1,0 +1,1 @@
+"""Training of model bundles from paired sections, and import of existing checkpoints."""

@@ -1,0 +1,54 @@
+"""Augmentation of patches on the device: turn by any angle, mirror, shift colours."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.transforms import v2
+
+
+def augment(wide: Tensor, patch_px: int, jitter: float, generator: torch.Generator) -> Tensor:
+    """Turn, mirror, crop and colour-shift.
+
+    Parameters
+    ----------
+    wide : torch.Tensor
+        (B, P, P, 3) uint8 with P >= patch_px * sqrt 2.
+    patch_px : int
+        Side of the outcome.
+    jitter : float
+        Strength of brightness, contrast and saturation changes.
+    generator : torch.Generator
+        Source of randomness, on the CPU.
+
+    Returns
+    -------
+    torch.Tensor
+        (B, 3, patch_px, patch_px) float32 in [0, 1].
+    """
+    count, side = wide.shape[0], wide.shape[1]
+    angle = torch.rand(count, generator=generator) * 2 * torch.pi
+    mirror = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    zoom = patch_px / side
+    turn = torch.zeros(count, 2, 3)
+    turn[:, 0, 0], turn[:, 0, 1] = zoom * mirror * cos, -zoom * sin
+    turn[:, 1, 0], turn[:, 1, 1] = zoom * mirror * sin, zoom * cos
+    pixels = wide.permute(0, 3, 1, 2).float() / 255.0
+    where = F.affine_grid(turn.to(pixels), [count, 3, patch_px, patch_px], align_corners=False)
+    patches = F.grid_sample(pixels, where, align_corners=False, padding_mode="reflection")
+
+    strength = 1 + jitter * (2 * torch.rand(3, count, 1, 1, 1, generator=generator) - 1).to(patches)
+    patches = patches * strength[0]  # brightness
+    patches = (patches - patches.mean(dim=(1, 2, 3), keepdim=True)) * strength[1] + patches.mean(
+        dim=(1, 2, 3), keepdim=True
+    )  # contrast
+    grey = patches.mean(dim=1, keepdim=True)
+    return ((patches - grey) * strength[2] + grey).clamp(0, 1)  # saturation
+
+
+def centre(wide: Tensor, patch_px: int) -> Tensor:
+    """Middle of wide patches (B, P, P, 3) uint8 as (B, 3, patch_px, patch_px) float32 in [0, 1]."""
+    cropped: Tensor = v2.functional.center_crop(wide.permute(0, 3, 1, 2), [patch_px, patch_px])
+    return cropped.float() / 255.0
