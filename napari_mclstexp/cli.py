@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         typer.echo(f"Error: {error}", err=True)
         code = EXIT_USER
-    except Exception as error:  # noqa: BLE001 - the last place where a defect can be named plainly
+    except Exception as error:
         if debug:
             raise
         typer.echo(
@@ -106,8 +106,7 @@ def info(
             "mpp_y": scale.mpp_y if scale else None,
             "mpp_source": scale.source if scale else "unknown",
             "levels": [
-                {"width": lv.width, "height": lv.height, "downsample": lv.downsample}
-                for lv in opened.levels
+                {"width": lv.width, "height": lv.height, "downsample": lv.downsample} for lv in opened.levels
             ],
             "fingerprint": opened.fingerprint,
         }
@@ -243,7 +242,9 @@ def predict(
     found = len(result.domains.names) if result.domains else 0
     typer.echo(f"Wrote {out}: {len(result.grid)} spots, {len(result.genes)} genes, {found} domains.")
     if bundle_is_native(result.provenance.field_um):
-        typer.echo("The bundle reads native pixels (its mpp is null): the slide's scale is not corrected for.")
+        typer.echo(
+            "The bundle reads native pixels (its mpp is null): the slide's scale is not corrected for."
+        )
     typer.echo(result.provenance.statement)
 
 
@@ -323,7 +324,7 @@ def bundle_is_native(field_um: float) -> bool:
     return field_um != field_um  # NaN
 
 
-def _ask_mpp(grid: str | None, spots: Path | None, bundle: Path) -> Any:  # noqa: ANN401
+def _ask_mpp(grid: str | None, spots: Path | None, bundle: Path) -> Any:
     """Scale typed on a terminal; None where it is not needed or nobody can be asked."""
     from napari_mclstexp.core.scale import parse_mpp
 
@@ -363,7 +364,7 @@ def _follow(steps: Generator[Any, None, T]) -> T:
             bar.update(task, description=step.stage, completed=step.done, total=step.total or None)
 
 
-def _disclose(bundle: Any) -> None:  # noqa: ANN401
+def _disclose(bundle: Any) -> None:
     names = ", ".join(f"{s['section']} ({s['patient']}, {s['spots']} spots)" for s in bundle.spec.sections)
     typer.echo(
         f"The bundle discloses, to whoever gets it: the normalised expression of {len(bundle.spec.genes)} "

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_mclstexp.core import pipeline
@@ -19,6 +18,7 @@ from napari_mclstexp.samples import demo_bundle_path, sample_measured_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from napari_mclstexp.gui.dock import MclstexpDock
 
@@ -106,9 +106,7 @@ def _accuracy() -> str:
     from napari_mclstexp.training.evaluate import score_section
     from napari_mclstexp.training.sections import read_section
 
-    steps = score_section(
-        read_section(str(sample_measured_path())), pipeline.load_bundle(demo_bundle_path())
-    )
+    steps = score_section(read_section(str(sample_measured_path())), pipeline.load_bundle(demo_bundle_path()))
     while True:
         try:
             next(steps)
@@ -122,8 +120,8 @@ def _accuracy() -> str:
     top = score.mean_measured.argsort()[::-1][:20]
     return (
         f"Held-out accuracy on the sample's measured (synthetic) expression, {score.spots} spots: "
-        f"mean PCC {score.pcc.mean():.3f} over {len(score.genes)} genes, {score.pcc[top].mean():.3f} over the "
-        f"20 most expressed. Best {best}; worst {worst}."
+        f"mean PCC {score.pcc.mean():.3f} over {len(score.genes)} genes, {score.pcc[top].mean():.3f} over "
+        f"the 20 most expressed. Best {best}; worst {worst}."
     )
 
 
@@ -162,8 +160,8 @@ def _refuse_foreign(out: Path, *, overwrite: bool) -> None:
         path = out / name
         if path.exists() and made.get(name) != _hash(path):
             msg = (
-                f"{path} exists and was not made by an earlier demo. Choose another folder with --out, or pass "
-                "--overwrite."
+                f"{path} exists and was not made by an earlier demo. Choose another folder with --out, "
+                "or pass --overwrite."
             )
             raise ExportError(msg)
 
@@ -187,8 +185,8 @@ def _display() -> Iterator[bool]:
     program = shutil.which("Xvfb")
     if program is None:
         msg = (
-            "There is no display, and no Xvfb to make a virtual one. Install it (on Debian: apt install xvfb), "
-            "or run the demo on a desktop."
+            "There is no display, and no Xvfb to make a virtual one. Install it (on Debian: apt install "
+            "xvfb), or run the demo on a desktop."
         )
         raise MclstexpError(msg)
     reading, writing = os.pipe()

@@ -86,7 +86,7 @@ class Session:
 
     @property
     def scale(self) -> Scale | None:
-        """um per px in force: the slide's own, or the user's."""
+        """Um per px in force: the slide's own, or the user's."""
         return self._scale
 
     @property
@@ -109,7 +109,7 @@ class Session:
         """How the result is drawn."""
         return self._view
 
-    def set_view(self, **changes: Any) -> None:  # noqa: ANN401
+    def set_view(self, **changes: Any) -> None:
         """Draw the result otherwise."""
         view = replace(self._view, **changes)
         if view != self._view:
@@ -160,7 +160,7 @@ class Session:
         self._gene = gene
         self.gene_changed.emit()
 
-    def set_job(self, **changes: Any) -> None:  # noqa: ANN401
+    def set_job(self, **changes: Any) -> None:
         """Replace the job's state."""
         self._job = JobState(**changes)
         self.job_changed.emit()

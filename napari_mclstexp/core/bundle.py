@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,7 @@ import safetensors.torch
 import torch
 
 from napari_mclstexp.core.atomic import write_folder
+from napari_mclstexp.core.bundle_files import read_members
 from napari_mclstexp.core.h5 import read_anndata
 from napari_mclstexp.core.model import EMBEDDING, MODES, MclSTExp, Mode
 from napari_mclstexp.core.retrieval import WEIGHTINGS, Weighting
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 SPEC, WEIGHTS, REFERENCE = "bundle.json", "weights.safetensors", "reference.h5ad"
-MAX_MEMBER_BYTES = 4 * 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +213,7 @@ def load_bundle(path: Path) -> Bundle:
     BundleError
         Missing or unexpected file, hash mismatch, newer schema, wrong shape, non-finite number.
     """
-    members = _read_members(Path(path))
+    members = read_members(Path(path), (SPEC, WEIGHTS, REFERENCE))
     document = _parse(members[SPEC])
     for name in (WEIGHTS, REFERENCE):
         if hashlib.sha256(members[name]).hexdigest() != document["sha256"].get(name):
@@ -246,56 +245,6 @@ def load_bundle(path: Path) -> Bundle:
     _check_numbers(bundle)
     bundle.network()
     return bundle
-
-
-def _read_members(path: Path) -> dict[str, bytes]:
-    names = (SPEC, WEIGHTS, REFERENCE)
-    if path.is_dir():
-        found = {}
-        for name in names:
-            file = path / name
-            if file.is_symlink():
-                msg = f"{name} in {path.name} is a link; a bundle holds its own files."
-                raise BundleError(msg)
-            if not file.is_file():
-                msg = f"{path.name} is no model bundle: it lacks {name}."
-                raise BundleError(msg)
-            if file.stat().st_size > MAX_MEMBER_BYTES:
-                msg = f"{name} in {path.name} is larger than {MAX_MEMBER_BYTES >> 30} GiB."
-                raise BundleError(msg)
-            found[name] = file.read_bytes()
-        return found
-    if not path.exists():
-        msg = f"There is no model bundle at {path}."
-        raise BundleError(msg)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return {name: _read_zipped(archive, name) for name in names}
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
-        msg = f"{path.name} is no model bundle: neither a folder nor a readable zip."
-        raise BundleError(msg) from error
-
-
-def _read_zipped(archive: zipfile.ZipFile, name: str) -> bytes:
-    entries = [e for e in archive.infolist() if e.filename in (name, f"{_root(archive)}{name}")]
-    if len(entries) != 1:
-        msg = f"The zipped bundle holds {name} {len(entries)} times; once is right."
-        raise BundleError(msg)
-    if entries[0].file_size > MAX_MEMBER_BYTES:
-        msg = f"{name} in the zipped bundle would unpack to over {MAX_MEMBER_BYTES >> 30} GiB; refused."
-        raise BundleError(msg)
-    with archive.open(entries[0]) as file:
-        content = file.read(entries[0].file_size + 1)
-    if len(content) != entries[0].file_size:
-        msg = f"{name} in the zipped bundle has another size than declared; refused."
-        raise BundleError(msg)
-    return content
-
-
-def _root(archive: zipfile.ZipFile) -> str:
-    """Name with slash of the one folder that a zip may wrap its files in."""
-    tops = {name.split("/", 1)[0] for name in archive.namelist()}
-    return f"{tops.pop()}/" if len(tops) == 1 else ""
 
 
 def _parse(text: bytes) -> dict[str, Any]:

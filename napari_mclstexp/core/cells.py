@@ -47,16 +47,12 @@ def spot_cells(grid: SpotGrid) -> NDArray[np.object_]:
     if distinct == len(points) and distinct > 3:
         area = shapely.box(*(points.min(axis=0) - 2), *(points.max(axis=0) + 2))
         try:
-            nearest = shapely.voronoi_polygons(
-                shapely.multipoints(points), extend_to=area, ordered=True
-            )
+            nearest = shapely.voronoi_polygons(shapely.multipoints(points), extend_to=area, ordered=True)
             own = shapely.intersection(own, np.array(shapely.get_parts(nearest)))
         except shapely.GEOSException:  # spots on one line have no Voronoi diagram
             pass
     return np.asarray(
-        shapely.set_precision(
-            shapely.transform(own, lambda xy: xy * unit), SNAP_PX, mode="valid_output"
-        )
+        shapely.set_precision(shapely.transform(own, lambda xy: xy * unit), SNAP_PX, mode="valid_output")
     )
 
 

@@ -52,12 +52,12 @@ def encode_spots(
         return result
     indices, offsets, present = neighbourhoods(positions, section)
     for start in range(0, len(values), BATCH):
-        rows = slice(start, start + BATCH)
-        result[rows] = (
+        block = slice(start, start + BATCH)
+        result[block] = (
             model.encode_neighbourhoods(
-                values[torch.from_numpy(indices[rows])].to(device),
-                torch.from_numpy(offsets[rows]).to(device),
-                torch.from_numpy(present[rows]).to(device),
+                values[torch.from_numpy(indices[block])].to(device),
+                torch.from_numpy(offsets[block]).to(device),
+                torch.from_numpy(present[block]).to(device),
             )
             .cpu()
             .numpy()

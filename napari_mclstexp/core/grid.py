@@ -117,12 +117,12 @@ def make_grid(tissue: TissueMask, scale: Scale, layout: str, pitch_um: float) ->
     if size_um[0] / row_um * size_um[1] / pitch_um > MAX_SPOTS:
         msg = f"A pitch of {pitch_um:g} um gives over {MAX_SPOTS:,} spots on this slide. Take a wider one."
         raise GridError(msg)
-    row, col = np.meshgrid(
+    rows, cols = np.meshgrid(
         np.arange(math.floor(size_um[0] / row_um)),
         np.arange(math.floor(size_um[1] / pitch_um)),
         indexing="ij",
     )
-    row, col = row.ravel(), col.ravel()
+    row, col = rows.ravel(), cols.ravel()
     shift = np.where(row % 2 == 1, 0.5, 0.0) if layout == "hexagonal" else np.zeros(len(row))
     y_um, x_um = (row + 0.5) * row_um, (col + 0.5 + shift) * pitch_um
     centres = np.column_stack([y_um / scale.mpp_y, x_um / scale.mpp_x])

@@ -8,7 +8,6 @@ value is read. Specification: HDF5 File Format 3.0.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import anndata as ad
@@ -16,6 +15,7 @@ import h5py
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from napari_mclstexp.errors import MclstexpError
 
@@ -24,9 +24,7 @@ MAX_BYTES = 32 * 2**30
 
 
 @contextmanager
-def open_h5(
-    source: Path | IO[bytes], error: type[MclstexpError], name: str
-) -> Iterator[h5py.File]:
+def open_h5(source: Path | IO[bytes], error: type[MclstexpError], name: str) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading after checking that it holds all of itself.
 
     Parameters
@@ -78,7 +76,7 @@ def read_anndata(source: Path | IO[bytes], error: type[MclstexpError], name: str
     with open_h5(source, error, name) as file:
         try:
             data = ad.io.read_elem(file)
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError, ad.io.IORegistryError) as cause:  # type: ignore[attr-defined]  # noqa: E501
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError, ad.io.IORegistryError) as cause:
             msg = f"{name} is damaged or not an .h5ad file: {type(cause).__name__}."
             raise error(msg) from cause
     if not isinstance(data, ad.AnnData):

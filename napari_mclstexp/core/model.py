@@ -41,6 +41,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class ImageEncoder(nn.Module):
     """DenseNet-121 features, averaged over the patch."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, mode: Mode) -> None:
         super().__init__()
         self.features = densenet121(weights=None).features

@@ -6,7 +6,6 @@ Opening is :func:`.slide.open_slide` and :func:`.bundle.load_bundle`; export is
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_mclstexp.core.bundle import Bundle, load_bundle
@@ -21,6 +20,7 @@ from napari_mclstexp.errors import ScaleError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
     from napari_mclstexp.core.result import Result
     from napari_mclstexp.core.scale import Scale

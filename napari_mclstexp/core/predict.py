@@ -124,7 +124,7 @@ def predict(
     yield Progress("Loading the model", 0, total)
     network = bundle.network().to(chosen)
     if chosen.type != "mps":
-        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = network.to(memory_format=torch.channels_last)
 
     expression = np.empty((total, len(spec.genes)), dtype=np.float32)
     trusts = np.empty((3, total), dtype=np.float32)
@@ -186,9 +186,7 @@ def default_batch_size(patch_px: int, device: torch.device) -> int:
 
 
 @torch.inference_mode()
-def _embed(
-    network: torch.nn.Module, patches: NDArray[np.uint8], device: torch.device
-) -> NDArray[np.float32]:
+def _embed(network: torch.nn.Module, patches: NDArray[np.uint8], device: torch.device) -> NDArray[np.float32]:
     try:
         pixels = torch.from_numpy(patches).to(device).permute(0, 3, 1, 2).float() / 255.0
         embeddings: NDArray[np.float32] = network.encode_images(pixels).float().cpu().numpy()  # type: ignore[operator]

@@ -62,9 +62,7 @@ def raster_labels(grid: SpotGrid, labels: NDArray[np.int32]) -> Raster:
     height, width = (int(n) for n in np.ceil(span / step))
     y, x = np.mgrid[:height, :width]
     pixels = low + np.column_stack([y.ravel(), x.ravel()]) * step
-    distance, nearest = cKDTree(grid.centres_px / pitch).query(
-        pixels / pitch, distance_upper_bound=REACH
-    )
+    distance, nearest = cKDTree(grid.centres_px / pitch).query(pixels / pitch, distance_upper_bound=REACH)
     values = np.zeros(height * width, dtype=np.int32)
     near = np.isfinite(distance)
     values[near] = labels[nearest[near]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_info
@@ -15,6 +14,7 @@ from napari_mclstexp.errors import MclstexpError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from pathlib import Path
 
     from napari_mclstexp.core.bundle import Bundle
     from napari_mclstexp.core.result import Result
@@ -86,7 +86,11 @@ class Controller:
             show_error(str(error))
             return
         known = slide.scale
-        if scale is not None and known is not None and (scale.mpp_x, scale.mpp_y) == (known.mpp_x, known.mpp_y):
+        if (
+            scale is not None
+            and known is not None
+            and (scale.mpp_x, scale.mpp_y) == (known.mpp_x, known.mpp_y)
+        ):
             scale = known
         self._session.set_scale(scale)
 

@@ -50,6 +50,8 @@ class MclstexpDock(QWidget):
 
         inside = QWidget()
         column = QVBoxLayout(inside)
+        column.setContentsMargins(6, 2, 6, 2)
+        column.setSpacing(4)
         panels = (
             self.slide_panel,
             self.predict_panel,
@@ -58,6 +60,8 @@ class MclstexpDock(QWidget):
             self.export_panel,
         )
         for panel in panels:
+            panel.layout().setContentsMargins(8, 4, 8, 6)
+            panel.layout().setSpacing(4)
             column.addWidget(panel)
         column.addStretch(1)
         scroll = QScrollArea()
@@ -93,16 +97,16 @@ class MclstexpDock(QWidget):
         if slide is not None:
             self.session.set_slide(slide)
 
-    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802, D102 - Qt's name
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: D102 - Qt's name
         super().showEvent(event)
         self.window().installEventFilter(self)
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802, D102 - Qt's name
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: D102 - Qt's name
         if event.type() == QEvent.Type.Close and watched is self.window():
             self.shut()
         return super().eventFilter(watched, event)
 
-    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802, D102 - Qt's name
+    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: D102 - Qt's name
         self.shut()
         super().closeEvent(event)
 

@@ -50,9 +50,7 @@ class Jobs:
         """Whether a job runs."""
         return self._session.job.running
 
-    def start(
-        self, steps: Generator[Any, None, Any], done: Callable[[Any], None], message: str = ""
-    ) -> bool:
+    def start(self, steps: Generator[Any, None, Any], done: Callable[[Any], None], message: str = "") -> bool:
         """Run a generator of Progress on a worker.
 
         Parameters
@@ -90,7 +88,7 @@ class Jobs:
             finally:
                 finished.set()
 
-        def progressed(step: Any) -> None:  # noqa: ANN401
+        def progressed(step: Any) -> None:
             if not cancel.is_set() and not self._closed:
                 self._session.set_job(running=True, progress=step)
 

@@ -101,11 +101,6 @@ class Layers:
             self._viewer.canvas.overlays.text.visible = False
             return
         self._show_domains()
-        text = self._viewer.canvas.overlays.text
-        text.text = STATEMENT
-        text.position = "bottom_left"
-        text.font_size = 9
-        text.visible = True
 
     def _show_gene(self) -> None:
         result, gene = self._session.result, self._session.gene
@@ -136,6 +131,11 @@ class Layers:
             layer.face_colorbar.visible = True
             layer.editable = False
         layer.name = f"{HEATMAP}: {gene}"
+        text = self._viewer.canvas.overlays.text
+        text.text = f"{gene}, {result.provenance.normalisation}\n{STATEMENT}"
+        text.position = "bottom_left"
+        text.font_size = 9
+        text.visible = True
         self._show_view()
 
     def _show_domains(self) -> None:

@@ -92,13 +92,13 @@ def load_training_data(
         with open_slide(section.slide) as slide:
             scale = section.scale or slide.scale
             if scale is None and field.field_um is not None:
-                msg = f"The scale of section {section.name} is unknown: neither it nor its slide tells um per px."
+                msg = f"The scale of section {section.name} is unknown: neither it nor its slide tells it."
                 raise ScaleError(msg)
             xy = section.xy_px[keep]
             if ((xy < 0) | (xy >= (slide.width, slide.height))).any():
                 msg = (
-                    f"Section {section.name} has spots outside its image of {slide.width} x {slide.height} px. "
-                    "Check that the image is the full-resolution one."
+                    f"Section {section.name} has spots outside its image of {slide.width} x {slide.height} "
+                    "px. Check that the image is the full-resolution one."
                 )
                 raise SectionError(msg)
             wide = Field(wide_px, wide_um)
@@ -110,8 +110,8 @@ def load_training_data(
         patient_of += [pseudonyms[section.patient]] * len(keep)
     if len(section_of) < 8:
         msg = (
-            f"Only {len(section_of)} spots have {min_counts} counts or more; 8 are needed to train. Check the "
-            "counts, or lower --min-counts."
+            f"Only {len(section_of)} spots have {min_counts} counts or more; 8 are needed to train. Check "
+            "the counts, or lower --min-counts."
         )
         raise SectionError(msg)
     return TrainingData(

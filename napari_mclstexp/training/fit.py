@@ -209,7 +209,7 @@ class _Fit:
         device: torch.device,
     ) -> None:
         if device.type != "mps":  # several times as fast on the CPU
-            model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            model = model.to(memory_format=torch.channels_last)
         self.model, self.data, self.options = model, data, options
         self.patch_px, self.device = patch_px, device
         self.paper = options.mode == "paper"
@@ -230,7 +230,8 @@ class _Fit:
         if self.paper:
             adam = torch.optim.Adam(self.model.parameters(), lr=1e-4, weight_decay=1e-3)
             return adam, None
-        decayed, free = [], []
+        decayed: list[nn.Parameter] = []
+        free: list[nn.Parameter] = []
         for name, parameter in self.model.named_parameters():
             plain = parameter.ndim < 2 or name.startswith("position.")
             (free if plain else decayed).append(parameter)
@@ -298,9 +299,7 @@ class _Fit:
     def _paper_loss(self, patches: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         images = self.model.encode_images(patches)
         array_xy = torch.from_numpy(np.rint(self.data.positions[rows.numpy()]).astype(np.int64))
-        spots = self.model.encode_sequence(
-            self.expression[rows].to(self.device), array_xy.to(self.device)
-        )
+        spots = self.model.encode_sequence(self.expression[rows].to(self.device), array_xy.to(self.device))
         logits = images @ spots.T
         return contrastive_loss(logits), logits
 

@@ -22,7 +22,7 @@ MIN_COUNTS = 200
 NORMALISATION = "log1p of counts per 10,000 of the spot's whole library"
 
 
-def normalise(counts: sparse.csr_matrix) -> NDArray[np.float32]:
+def normalise(counts: sparse.csr_matrix) -> sparse.csr_matrix:
     """Scale each spot to 10,000 counts of its whole library, then log1p.
 
     Parameters

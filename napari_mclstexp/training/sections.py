@@ -194,7 +194,7 @@ def _read_h5ad(path: Path, image: Path | None) -> Section:
     if "spatial" not in data.obsm:
         msg = f'{path.name} lacks obsm["spatial"]: x, y of the spots in full-resolution pixels.'
         raise SectionError(msg)
-    matrix = data.layers["counts"] if "counts" in data.layers else data.X
+    matrix = data.layers.get("counts", data.X)
     if matrix is None:
         msg = f'{path.name} holds no counts, neither in layers["counts"] nor in X.'
         raise SectionError(msg)
@@ -240,7 +240,9 @@ def _inside(h5ad: Path, named: str) -> Path:
         or ".." in windows.parts
     )
     candidate = h5ad.parent / named
-    linked = candidate.is_symlink() or any(p.is_symlink() for p in list(candidate.parents)[: len(posix.parts) - 1])
+    linked = candidate.is_symlink() or any(
+        p.is_symlink() for p in list(candidate.parents)[: len(posix.parts) - 1]
+    )
     if unsafe or linked:
         msg = (
             f"{h5ad.name} names its slide as {named!r}. For safety only a file in its own folder is opened, "

@@ -42,20 +42,75 @@ _SMALLEST_LEVEL = 1100
 
 # What each programme, at full strength, adds to the expression of each gene (relative units).
 _PROGRAMMES: dict[str, dict[str, float]] = {
-    "tumour": {"ERBB2": 9, "EPCAM": 6, "KRT8": 9, "KRT18": 8, "KRT19": 10, "KRT7": 4, "MUC1": 5,
-               "CDH1": 5, "ESR1": 2, "GATA3": 4, "FASN": 4, "XBP1": 5, "CLDN4": 3, "PCNA": 1,
-               "VEGFA": 0.6, "GAPDH": 5, "ACTB": 5, "B2M": 4},
+    "tumour": {
+        "ERBB2": 9,
+        "EPCAM": 6,
+        "KRT8": 9,
+        "KRT18": 8,
+        "KRT19": 10,
+        "KRT7": 4,
+        "MUC1": 5,
+        "CDH1": 5,
+        "ESR1": 2,
+        "GATA3": 4,
+        "FASN": 4,
+        "XBP1": 5,
+        "CLDN4": 3,
+        "PCNA": 1,
+        "VEGFA": 0.6,
+        "GAPDH": 5,
+        "ACTB": 5,
+        "B2M": 4,
+    },
     "differentiated": {"ESR1": 7, "GATA3": 4, "TFF1": 9, "AGR2": 6, "XBP1": 4, "MUC1": 3},
-    "proliferating": {"MKI67": 5, "TOP2A": 5, "CCNB1": 4, "PCNA": 5, "BIRC5": 3.5, "FASN": 3,
-                      "ERBB2": 4, "GAPDH": 5},
-    "duct": {"KRT5": 7, "KRT14": 8, "EPCAM": 5, "KRT7": 6, "KRT19": 4, "KRT18": 3, "CDH1": 4,
-             "CLDN4": 4, "ACTA2": 6, "AGR2": 2},
+    "proliferating": {
+        "MKI67": 5,
+        "TOP2A": 5,
+        "CCNB1": 4,
+        "PCNA": 5,
+        "BIRC5": 3.5,
+        "FASN": 3,
+        "ERBB2": 4,
+        "GAPDH": 5,
+    },
+    "duct": {
+        "KRT5": 7,
+        "KRT14": 8,
+        "EPCAM": 5,
+        "KRT7": 6,
+        "KRT19": 4,
+        "KRT18": 3,
+        "CDH1": 4,
+        "CLDN4": 4,
+        "ACTA2": 6,
+        "AGR2": 2,
+    },
     "collagen": {"COL1A1": 14, "COL1A2": 12, "COL3A1": 10, "SPARC": 6, "POSTN": 6, "FN1": 5},
-    "stroma": {"COL1A1": 5, "COL1A2": 5, "COL3A1": 6, "DCN": 6, "LUM": 6, "FN1": 3, "SPARC": 3,
-               "VIM": 7, "ACTA2": 2, "B2M": 3},
+    "stroma": {
+        "COL1A1": 5,
+        "COL1A2": 5,
+        "COL3A1": 6,
+        "DCN": 6,
+        "LUM": 6,
+        "FN1": 3,
+        "SPARC": 3,
+        "VIM": 7,
+        "ACTA2": 2,
+        "B2M": 3,
+    },
     "loose": {"DCN": 8, "LUM": 8, "VIM": 2},
-    "immune": {"PTPRC": 5, "CD3D": 4, "CD3E": 4, "CD8A": 3.5, "CD4": 3, "CCL19": 2, "VIM": 5,
-               "B2M": 9, "CD68": 2, "IGKC": 6},
+    "immune": {
+        "PTPRC": 5,
+        "CD3D": 4,
+        "CD3E": 4,
+        "CD8A": 3.5,
+        "CD4": 3,
+        "CCL19": 2,
+        "VIM": 5,
+        "B2M": 9,
+        "CD68": 2,
+        "IGKC": 6,
+    },
     "follicle": {"MS4A1": 6, "CD79A": 6, "CXCL13": 5, "CCL19": 4, "IGKC": 12},
     "fat": {"ADIPOQ": 12, "PLIN1": 9, "FABP4": 14, "LPL": 7, "LEP": 3, "VIM": 4, "FASN": 1.5},
     "vessel": {"PECAM1": 9, "VWF": 9, "ACTA2": 6, "FABP4": 3, "VIM": 4},
@@ -125,17 +180,22 @@ def make_section(
         For a layout of another name, or a section without room for a spot.
     """
     if layout not in {"visium", "square"}:
-        raise ValueError(f"layout must be 'visium' or 'square', not {layout!r}")
+        msg = f"layout must be 'visium' or 'square', not {layout!r}"
+        raise ValueError(msg)
     out_dir.mkdir(parents=True, exist_ok=True)
     tissue = lay_out(np.random.default_rng([seed, 0]), (height_px, width_px), mpp)
     spots = _place_spots(tissue, pitch_um, layout == "visium")
     if not len(spots.points):
-        raise ValueError(f"no spot fits on the tissue of a {width_px} x {height_px} px section")
+        msg = f"no spot fits on the tissue of a {width_px} x {height_px} px section"
+        raise ValueError(msg)
     data = _express(np.random.default_rng([seed, 2]), tissue, spots)
     picture = render(np.random.default_rng([seed, 1]), tissue)
     _write_pyramid(out_dir / f"{name}.tif", picture, mpp, jpeg_quality, name)
     data.uns["mclstexp_section"] = {
-        "slide": f"{name}.tif", "mpp": mpp, "section": name, "patient": patient,
+        "slide": f"{name}.tif",
+        "mpp": mpp,
+        "section": name,
+        "patient": patient,
     }
     path = out_dir / f"{name}.h5ad"
     data.write_h5ad(path, compression="gzip")
@@ -163,13 +223,16 @@ def _place_spots(tissue: SyntheticTissue, pitch_um: float, hexagonal: bool) -> _
     points, row, col = points[on_slide], row[on_slide], col[on_slide]
     grid = tissue.angle.shape
     at = (points / STEP).astype(int)
-    disc = (np.clip(at[:, 1:] + dy[near], 0, grid[0] - 1),
-            np.clip(at[:, :1] + dx[near], 0, grid[1] - 1))
+    disc = (np.clip(at[:, 1:] + dy[near], 0, grid[0] - 1), np.clip(at[:, :1] + dx[near], 0, grid[1] - 1))
     shares = {name: cover[disc].mean(1) for name, cover in tissue.cover.items()}
     kept = np.sum(list(shares.values()), axis=0) > 0.6
-    return _Spots(points[kept], row[kept], col[kept],
-                  {name: share[kept] for name, share in shares.items()},
-                  (disc[0][kept], disc[1][kept]))
+    return _Spots(
+        points[kept],
+        row[kept],
+        col[kept],
+        {name: share[kept] for name, share in shares.items()},
+        (disc[0][kept], disc[1][kept]),
+    )
 
 
 def _activity(tissue: SyntheticTissue, spots: _Spots) -> pd.DataFrame:
@@ -186,21 +249,23 @@ def _activity(tissue: SyntheticTissue, spots: _Spots) -> pd.DataFrame:
     mean = {name: values[spots.disc].mean(1) for name, values in tissue.programme.items()}
     rim = np.exp(-np.abs(tissue.depth["necrosis"][spots.disc]).mean(1) / 50)
     share, tumour = spots.shares, count["tumour"] / 15
-    return pd.DataFrame({
-        "tumour": tumour,
-        "differentiated": tumour * (1 - mean["proliferation"]) ** 2,
-        "proliferating": tumour * mean["proliferation"] ** 2 * 1.5,
-        "duct": count["duct"] / 14,
-        "collagen": share["stroma"] * mean["collagen"],
-        "stroma": share["stroma"] * (0.6 + count["stroma"] / 6),
-        "loose": share["stroma"] * (1 - mean["collagen"]),
-        "immune": count["immune"] / 35,
-        "follicle": np.clip(count["immune"] / 35 - 0.25, 0, None) ** 1.5,
-        "fat": share["fat"],
-        "vessel": 4 * share["vessel"],
-        "hypoxia": rim * tumour + 0.5 * share["necrosis"],
-        "everywhere": np.full(len(spots.points), 0.8),
-    })
+    return pd.DataFrame(
+        {
+            "tumour": tumour,
+            "differentiated": tumour * (1 - mean["proliferation"]) ** 2,
+            "proliferating": tumour * mean["proliferation"] ** 2 * 1.5,
+            "duct": count["duct"] / 14,
+            "collagen": share["stroma"] * mean["collagen"],
+            "stroma": share["stroma"] * (0.6 + count["stroma"] / 6),
+            "loose": share["stroma"] * (1 - mean["collagen"]),
+            "immune": count["immune"] / 35,
+            "follicle": np.clip(count["immune"] / 35 - 0.25, 0, None) ** 1.5,
+            "fat": share["fat"],
+            "vessel": 4 * share["vessel"],
+            "hypoxia": rim * tumour + 0.5 * share["necrosis"],
+            "everywhere": np.full(len(spots.points), 0.8),
+        }
+    )
 
 
 def _express(rng: np.random.Generator, tissue: SyntheticTissue, spots: _Spots) -> ad.AnnData:
@@ -239,9 +304,7 @@ def _express(rng: np.random.Generator, tissue: SyntheticTissue, spots: _Spots) -
     return data
 
 
-def _write_pyramid(
-    path: Path, picture: npt.NDArray[np.uint8], mpp: float, quality: int, name: str
-) -> None:
+def _write_pyramid(path: Path, picture: npt.NDArray[np.uint8], mpp: float, quality: int, name: str) -> None:
     """Write a tiled JPEG pyramid that OpenSlide reads, levels as pages reduced by 2."""
     with tifffile.TiffWriter(path) as tiff:
         level, factor = picture, 1
@@ -277,12 +340,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     jobs = [(options.out, "synthetic_slide", 7, "synthetic-0")]
     if options.training is not None:
-        jobs += [(options.training, f"synthetic_train_{i}", 100 + i, f"synthetic-{i}")
-                 for i in (1, 2, 3)]
+        jobs += [(options.training, f"synthetic_train_{i}", 100 + i, f"synthetic-{i}") for i in (1, 2, 3)]
     for folder, name, seed, patient in jobs:
-        path = make_section(
-            folder, name, seed=seed, width_px=8704, height_px=6656, patient=patient
-        )
+        path = make_section(folder, name, seed=seed, width_px=8704, height_px=6656, patient=patient)
         sys.stdout.write(f"wrote {path}\n")
 
 

@@ -65,10 +65,10 @@ def _enlarge(coarse: Floats, rows: slice, columns: int, factor: int) -> Floats:
         return low, np.asarray(at - low, np.float32)
 
     low, weight = places(rows.start, rows.stop, coarse.shape[0])
-    field = coarse[low] * (1 - weight[:, None]) + coarse[low + 1] * weight[:, None]
+    weight = weight[:, None]
+    tall = coarse[low] * (1 - weight) + coarse[low + 1] * weight
     low, weight = places(0, columns, coarse.shape[1])
-    large: Floats = field[:, low] * (1 - weight) + field[:, low + 1] * weight
-    return large
+    return np.asarray(tall[:, low] * (1 - weight) + tall[:, low + 1] * weight, np.float32)
 
 
 def _fibres(rng: np.random.Generator, tissue: SyntheticTissue) -> Floats:
@@ -203,8 +203,7 @@ def _stamps(rng: np.random.Generator, kind: str, mpp: float) -> list[Stamp]:
         if by_angle:
             across = across + rng.normal(0, 0.10) * along**2 / half  # a slight bend
         phi, radius = np.arctan2(across / ratio, along), np.hypot(along, across / ratio)
-        edge = 1 + sum(rng.normal(0, rough / k) * np.cos(k * phi + rng.uniform(0, 6))
-                       for k in (2, 3, 4, 5))
+        edge = 1 + sum(rng.normal(0, rough / k) * np.cos(k * phi + rng.uniform(0, 6)) for k in (2, 3, 4, 5))
         inner = (edge * half - radius) * ratio**0.5
         mask = np.clip(inner / 1.6 + 0.5, 0, 1)
         speckle = ndimage.gaussian_filter(rng.standard_normal(x.shape), 0.55 / mpp)
@@ -222,9 +221,7 @@ def _stamps(rng: np.random.Generator, kind: str, mpp: float) -> list[Stamp]:
     return stamps
 
 
-def _stamp_nuclei(
-    rng: np.random.Generator, tissue: SyntheticTissue, hema: Floats, eosin: Floats
-) -> None:
+def _stamp_nuclei(rng: np.random.Generator, tissue: SyntheticTissue, hema: Floats, eosin: Floats) -> None:
     """Add the nuclei to the dye concentrations, in place."""
     height, width = tissue.shape
     for kind in ("fat", "stroma", "duct", "tumour", "debris", "immune", "mitosis"):
@@ -254,9 +251,7 @@ def _stamp_nuclei(
             eosin[window] *= 1 - 0.45 * alpha
 
 
-def _develop(
-    rng: np.random.Generator, hema: Floats, eosin: Floats, mpp: float
-) -> npt.NDArray[np.uint8]:
+def _develop(rng: np.random.Generator, hema: Floats, eosin: Floats, mpp: float) -> npt.NDArray[np.uint8]:
     """Turn dye concentrations into RGB through this section's own stain."""
     height, width = hema.shape
     stains = (_STAINS + rng.normal(0, 0.02, (2, 3))) * rng.normal(1, 0.06, (2, 1))

@@ -122,6 +122,8 @@ def _unit(values: Floats) -> Floats:
 
 def _signed(mask: Mask, um: float) -> Floats:
     """Smoothed signed distance in um from the edge of a mask, positive inside."""
+    if not mask.any():
+        return np.full(mask.shape, -1e4, np.float32)
     inside = ndimage.distance_transform_edt(mask)
     outside = ndimage.distance_transform_edt(~mask)
     depth: Floats = ndimage.gaussian_filter((inside - outside).astype(np.float32) * um, 1.2)
@@ -216,9 +218,7 @@ def _outline(rng: np.random.Generator, wave: Wave, um: float) -> Floats:
     return _signed(tissue & ~_tidy(tissue & (crack < 0), 500 / um**2), um)
 
 
-def _regions(
-    rng: np.random.Generator, wave: Wave, um: float, depth: dict[str, Floats]
-) -> None:
+def _regions(rng: np.random.Generator, wave: Wave, um: float, depth: dict[str, Floats]) -> None:
     """Add the depth inside fat, tumour and necrosis."""
     inside = depth["tissue"] > 0
     yy, xx = np.indices(inside.shape, np.float32)
@@ -242,9 +242,7 @@ def _regions(
     depth["necrosis"] = _signed(dead, um)
 
 
-def _tubes(
-    rng: np.random.Generator, um: float, depth: dict[str, Floats], glandular: Mask
-) -> None:
+def _tubes(rng: np.random.Generator, um: float, depth: dict[str, Floats], glandular: Mask) -> None:
     """Add the depth inside ducts and lobules, vessels, and the lumens of tumour glands."""
     grid, solid, nest = glandular.shape, depth["tissue"], depth["tumour"]
     area = float((solid > 0).sum()) * um**2 / 1e6
@@ -298,9 +296,7 @@ def _cover(tissue: SyntheticTissue) -> None:
     tissue.cover["stroma"] = left
 
 
-def scatter(
-    rng: np.random.Generator, density: Floats, spacing: float | Floats, um: float
-) -> Points:
+def scatter(rng: np.random.Generator, density: Floats, spacing: float | Floats, um: float) -> Points:
     """Scatter points on a density, none closer than a spacing.
 
     Parameters

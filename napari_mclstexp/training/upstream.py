@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from napari_mclstexp.core.encode import encode_spots
 from napari_mclstexp.core.h5 import read_anndata
 from napari_mclstexp.core.model import MclSTExp
 from napari_mclstexp.errors import BundleError, SectionError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PATCH_PX = 224
 TOP_K = 200

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gzip
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
 import pandas as pd
 from scipy import io as scipy_io
@@ -17,6 +15,9 @@ from napari_mclstexp.core.h5 import open_h5
 from napari_mclstexp.errors import SectionError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import h5py
     from numpy.typing import NDArray
 
 MATRIX_H5 = "filtered_feature_bc_matrix.h5"

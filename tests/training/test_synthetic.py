@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anndata as ad
 import numpy as np
@@ -11,6 +11,9 @@ import tifffile
 
 from napari_mclstexp.training.synthetic import GENES, SPOT_UM, make_section
 from napari_mclstexp.training.synthetic_tissue import REGIONS, lay_out, noise
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 WIDTH, HEIGHT = 2400, 2000
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +20,8 @@ from napari_mclstexp.core.palette import rgb
 from napari_mclstexp.core.result_file import SPOT_TO_PITCH
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_mclstexp.core.result import Result
 
 NO_DOMAIN_RGB = [128, 128, 128]
@@ -83,7 +84,7 @@ def _detections(result: Result) -> list[dict[str, Any]]:
     outline = radius * np.column_stack([np.cos(angle), np.sin(angle)])
     features = []
     for i, (y, x) in enumerate(grid.centres_px):
-        ring = np.round(outline + (x, y), 2).tolist()
+        ring = np.round(outline + np.array([x, y]), 2).tolist()
         label = 0 if domains is None else int(domains.labels[i])
         classification = {
             "name": domains.names[label] if domains and label else "No domain",

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_mclstexp.core.atomic import write_file
 from napari_mclstexp.core.limits import colour_limits
-from napari_mclstexp.core.raster import raster_labels
 from napari_mclstexp.core.palette import rgb
+from napari_mclstexp.core.raster import raster_labels
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari_mclstexp.core.result import Result
 
 

@@ -20,7 +20,7 @@ from napari_mclstexp.errors import SlideError
 
 __all__ = ["Level", "Slide", "open_slide"]
 
-BACKENDS: tuple[type[Slide], ...] = (TifffileSlide, OpenSlideSlide, PillowSlide)
+BACKENDS = (TifffileSlide, OpenSlideSlide, PillowSlide)
 
 
 def open_slide(path: str | Path) -> Slide:

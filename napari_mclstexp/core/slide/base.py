@@ -61,7 +61,7 @@ class Slide(ABC):
         um per px by the file's own fields, None where they are absent or implausible.
     """
 
-    def __init__(self, path: Path, format: str, native: list[Level], scale: Scale | None) -> None:  # noqa: A002
+    def __init__(self, path: Path, format: str, native: list[Level], scale: Scale | None) -> None:
         self.path = path
         self.format = format
         self.scale = scale
@@ -77,6 +77,7 @@ class Slide(ABC):
     def _read(self, x: int, y: int, width: int, height: int, level: int) -> NDArray[np.uint8]:
         """Read a region (height, width, 3) within a native level; pixels of that level."""
 
+    @abstractmethod
     def close(self) -> None:
         """Release the file; a second call does nothing."""
 

@@ -14,6 +14,7 @@ from napari_mclstexp.core.slide.base import Level, Slide
 from napari_mclstexp.errors import SlideError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -35,13 +36,12 @@ class OpenSlideSlide(Slide):
         width = int(properties.get(openslide.PROPERTY_NAME_BOUNDS_WIDTH, full_w))
         height = int(properties.get(openslide.PROPERTY_NAME_BOUNDS_HEIGHT, full_h))
         levels = [
-            Level(max(1, int(width / d)), max(1, int(height / d)), float(d))
-            for d in handle.level_downsamples
+            Level(max(1, int(width / d)), max(1, int(height / d)), float(d)) for d in handle.level_downsamples
         ]
         super().__init__(path, properties[openslide.PROPERTY_NAME_VENDOR], levels, _scale(properties))
 
     @classmethod
-    def claims(cls, path: Path, head: bytes) -> bool:  # noqa: ARG003
+    def claims(cls, path: Path, head: bytes) -> bool:
         """Whether OpenSlide recognises the file."""
         return openslide.OpenSlide.detect_format(str(path)) is not None
 
@@ -80,7 +80,7 @@ class OpenSlideSlide(Slide):
         self._local = threading.local()
 
 
-def _scale(properties: openslide._PropertyMap) -> Scale | None:
+def _scale(properties: Mapping[str, str]) -> Scale | None:
     x = properties.get(openslide.PROPERTY_NAME_MPP_X)
     y = properties.get(openslide.PROPERTY_NAME_MPP_Y)
     try:

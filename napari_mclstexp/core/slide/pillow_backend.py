@@ -48,7 +48,7 @@ class PillowSlide(Slide):
         self._level(len(levels) - 1)  # a file that is cut off is refused now, not in mid-prediction
 
     @classmethod
-    def claims(cls, path: Path, head: bytes) -> bool:  # noqa: ARG003
+    def claims(cls, path: Path, head: bytes) -> bool:
         """Whether the file begins as a JPEG or PNG does."""
         return any(head.startswith(magic) for magic in MAGIC)
 
@@ -77,8 +77,9 @@ class PillowSlide(Slide):
     def _decode(self, level: int) -> NDArray[np.uint8]:
         size = self.levels[level]
         with self._open() as image:
-            if level:
-                image.draft("RGB", (size.width, size.height))
+            if level:  # Pillow takes the largest reduction that still covers what is asked for
+                scale = JPEG_SCALES[level]
+                image.draft("RGB", (image.width // scale, image.height // scale))
             try:
                 image.load()
             except (OSError, ValueError, SyntaxError) as error:
@@ -87,6 +88,8 @@ class PillowSlide(Slide):
             if image.mode != "RGB":
                 white = Image.new("RGBA", image.size, "white")
                 image = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+            if image.size != (size.width, size.height):
+                image = image.resize((size.width, size.height), Image.Resampling.BOX)
             return np.asarray(image)
 
     def _read(self, x: int, y: int, width: int, height: int, level: int) -> NDArray[np.uint8]:

@@ -39,6 +39,7 @@ class GenePanel(QGroupBox):
         layout.addRow("", self.shown)
         layout.addRow(self.note)
         self.gene.currentTextChanged.connect(self._chosen)
+        self.gene.lineEdit().editingFinished.connect(self._typed)
         self.shown.toggled.connect(lambda on: self.view_requested.emit({"heatmap": on}))
         self.opacity.valueChanged.connect(lambda v: self.view_requested.emit({"opacity": v / 100}))
         session.result_changed.connect(self._show)
@@ -48,6 +49,14 @@ class GenePanel(QGroupBox):
     def _chosen(self, gene: str) -> None:
         if gene in self._genes:
             self.gene_requested.emit(gene)
+
+    def _typed(self) -> None:
+        gene = self.gene.currentText().strip()
+        if self._session.result is None or gene == self._session.gene or not gene:
+            return
+        known = {name.upper(): name for name in self._genes}
+        self.gene_requested.emit(known.get(gene.upper(), gene))
+        self._show()
 
     def _show(self) -> None:
         result, gene = self._session.result, self._session.gene

@@ -3,7 +3,6 @@
 magicgui reads the form's annotations at run time, so they are not postponed here.
 """
 
-
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +38,7 @@ class PredictPanel(QGroupBox):
         @magicgui(
             call_button="Predict",
             labels=True,
-            bundle={"mode": "d", "label": "Model bundle", "tooltip": "A bundle folder, or its zip"},
+            bundle={"mode": "d", "label": "Model", "tooltip": "A model bundle: a folder, or its zip"},
             grid={"choices": GRIDS, "label": "Spots"},
             pitch_um={"label": "Pitch (µm)", "min": 5.0, "max": 5000.0, "step": 10.0, "visible": False},
             spots={"mode": "r", "filter": "*.csv", "label": "Spot file", "visible": False},

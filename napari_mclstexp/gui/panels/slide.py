@@ -20,9 +20,7 @@ from qtpy.QtWidgets import (
 if TYPE_CHECKING:
     from napari_mclstexp.session import Session
 
-FILTER = (
-    "Slides (*.svs *.tif *.tiff *.ndpi *.mrxs *.scn *.bif *.dcm *.jpg *.jpeg *.png);;All files (*)"
-)
+FILTER = "Slides (*.svs *.tif *.tiff *.ndpi *.mrxs *.scn *.bif *.dcm *.jpg *.jpeg *.png);;All files (*)"
 
 
 class SlidePanel(QGroupBox):

@@ -1,0 +1,82 @@
+"""Reading a bundle's files from its folder or zip, bounded and without leaving it."""
+
+from __future__ import annotations
+
+import zipfile
+from typing import TYPE_CHECKING
+
+from napari_mclstexp.errors import BundleError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_MEMBER_BYTES = 4 * 2**30
+"""Bound on what one file of a bundle may be, packed or unpacked."""
+
+
+def read_members(path: Path, names: tuple[str, ...]) -> dict[str, bytes]:
+    """Read the named files, and only them.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Bundle folder or zip.
+    names : tuple of str
+        Members to read.
+
+    Returns
+    -------
+    dict of str to bytes
+        Content by name.
+
+    Raises
+    ------
+    BundleError
+        A member is missing, a link, twice in the zip, or too large.
+    """
+    if path.is_dir():
+        found = {}
+        for name in names:
+            file = path / name
+            if file.is_symlink():
+                msg = f"{name} in {path.name} is a link; a bundle holds its own files."
+                raise BundleError(msg)
+            if not file.is_file():
+                msg = f"{path.name} is no model bundle: it lacks {name}."
+                raise BundleError(msg)
+            if file.stat().st_size > MAX_MEMBER_BYTES:
+                msg = f"{name} in {path.name} is larger than {MAX_MEMBER_BYTES >> 30} GiB."
+                raise BundleError(msg)
+            found[name] = file.read_bytes()
+        return found
+    if not path.exists():
+        msg = f"There is no model bundle at {path}."
+        raise BundleError(msg)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {name: _read_zipped(archive, name) for name in names}
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+        msg = f"{path.name} is no model bundle: neither a folder nor a readable zip."
+        raise BundleError(msg) from error
+
+
+def _read_zipped(archive: zipfile.ZipFile, name: str) -> bytes:
+    entries = [e for e in archive.infolist() if e.filename in (name, f"{_root(archive)}{name}")]
+    if len(entries) != 1:
+        msg = f"The zipped bundle holds {name} {len(entries)} times; once is right."
+        raise BundleError(msg)
+    if entries[0].file_size > MAX_MEMBER_BYTES:
+        msg = f"{name} in the zipped bundle would unpack to over {MAX_MEMBER_BYTES >> 30} GiB; refused."
+        raise BundleError(msg)
+    with archive.open(entries[0]) as file:
+        content = file.read(entries[0].file_size + 1)
+    if len(content) != entries[0].file_size:
+        msg = f"{name} in the zipped bundle has another size than declared; refused."
+        raise BundleError(msg)
+    return content
+
+
+def _root(archive: zipfile.ZipFile) -> str:
+    """Name with slash of the one folder that a zip may wrap its files in."""
+    tops = {name.split("/", 1)[0] for name in archive.namelist()}
+    return f"{tops.pop()}/" if len(tops) == 1 else ""
