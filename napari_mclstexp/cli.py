@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-import click
 import typer
 
 from napari_mclstexp import __version__
@@ -46,10 +44,12 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, stream=sys.stderr)
     try:
         code = app(given, standalone_mode=False) or 0
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        text = error.format_message()
+        bare = text.startswith("Usage:")  # a verb without any argument: its help
+        typer.echo(text if bare else f"Error: {text.rstrip('.')}. See mclstexp --help.", err=True)
         code = EXIT_USER
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         typer.echo("Interrupted; nothing unfinished was kept.", err=True)
         code = EXIT_INTERRUPTED
     except MclstexpError as error:
@@ -376,11 +376,6 @@ def _disclose(bundle: Any) -> None:
 def _time(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def command_line() -> str:
-    """Command as it was typed, for the record."""
-    return shlex.join(["mclstexp", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

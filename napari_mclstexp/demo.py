@@ -168,7 +168,7 @@ def _refuse_foreign(out: Path, *, overwrite: bool) -> None:
 
 def _write_record(out: Path) -> None:
     text = json.dumps({name: _hash(out / name) for name in MADE}, indent=1)
-    (out / RECORD).write_text(text, encoding="utf-8")
+    (out / RECORD).write_text(text, encoding="utf-8", newline="\n")
 
 
 def _hash(path: Path) -> str:

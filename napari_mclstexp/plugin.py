@@ -9,11 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+SECTION_PX = 4000
+"""Longer side from which a plain image is taken for a section."""
+
 LayerData = tuple[Any, dict[str, Any], str]
 
 
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData]] | None:
-    """Reader for a whole-slide image, None for what is none (npe2 reader contribution)."""
+    """Reader for a whole-slide image, None for what is none (npe2 reader contribution).
+
+    A plain JPEG or PNG that is no larger than a photograph is left to other readers.
+    """
     from napari_mclstexp.core.slide import open_slide
     from napari_mclstexp.errors import MclstexpError
 
@@ -22,10 +28,11 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerD
             return None
         path = path[0]
     try:
-        open_slide(path).close()
+        with open_slide(path) as slide:
+            plain = slide.format in ("jpeg", "png")
+            return None if plain and max(slide.width, slide.height) < SECTION_PX else read_slide
     except MclstexpError:
         return None
-    return read_slide
 
 
 def read_slide(path: str | list[str]) -> list[LayerData]:

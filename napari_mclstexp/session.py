@@ -77,6 +77,7 @@ class Session:
         self._gene: str | None = None
         self._job = JobState()
         self._view = View()
+        self._retired: list[Slide] = []
         self.bundles: dict[str, Bundle] = {}
 
     @property
@@ -130,7 +131,8 @@ class Session:
         self.result_changed.emit()
         self.gene_changed.emit()
         if previous is not None:
-            previous.close()
+            self._retired.append(previous)
+            self._close_retired()
 
     def set_scale(self, scale: Scale | None) -> None:
         """Take another scale."""
@@ -163,4 +165,12 @@ class Session:
     def set_job(self, **changes: Any) -> None:
         """Replace the job's state."""
         self._job = JobState(**changes)
+        self._close_retired()
         self.job_changed.emit()
+
+    def _close_retired(self) -> None:
+        """Close slides that were left, once no job can be reading from them."""
+        if not self._job.running:
+            for slide in self._retired:
+                slide.close()
+            self._retired.clear()

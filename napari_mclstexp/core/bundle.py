@@ -189,7 +189,9 @@ def save_bundle(bundle: Bundle, target: Path, *, half: bool = False, overwrite: 
         reference.write_h5ad(folder / REFERENCE, compression="gzip")
         hashes = {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in (WEIGHTS, REFERENCE)}
         text = {"schema_version": SCHEMA_VERSION, **asdict(bundle.spec), "sha256": hashes}
-        (folder / SPEC).write_text(json.dumps(text, indent=1, allow_nan=False), encoding="utf-8")
+        (folder / SPEC).write_text(
+            json.dumps(text, indent=1, allow_nan=False), encoding="utf-8", newline="\n"
+        )
         load_bundle(folder)
 
     return write_folder(target, write, overwrite=overwrite)

@@ -1,4 +1,4 @@
-"""Domains as a small picture: one pixel is an eighth of the spots' distance."""
+"""Domains as a small picture: one pixel is a sixteenth of the spots' distance."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from napari_mclstexp.core.grid import SpotGrid
 
-PIXELS_A_PITCH = 8
-REACH = 0.62
-"""How far from a spot, in pitches, its label goes: just over the corner of a hexagon."""
+PIXELS_A_PITCH = 16
+REACH = {"hexagonal": 0.62, "square": 0.75, "given": 0.72}
+"""How far from a spot, in pitches, its label goes: just over the corner of its cell."""
 MAX_SIDE = 8192
 
 
@@ -62,8 +62,11 @@ def raster_labels(grid: SpotGrid, labels: NDArray[np.int32]) -> Raster:
     height, width = (int(n) for n in np.ceil(span / step))
     y, x = np.mgrid[:height, :width]
     pixels = low + np.column_stack([y.ravel(), x.ravel()]) * step
-    distance, nearest = cKDTree(grid.centres_px / pitch).query(pixels / pitch, distance_upper_bound=REACH)
+    distance, nearest = cKDTree(grid.centres_px / pitch).query(pixels / pitch, distance_upper_bound=REACH[grid.layout])
     values = np.zeros(height * width, dtype=np.int32)
     near = np.isfinite(distance)
+    if grid.layout == "square":  # its cells are squares, not discs
+        offset = np.abs(pixels[near] - grid.centres_px[nearest[near]]) / pitch
+        near[near] = (offset <= 0.5 + 0.5 / PIXELS_A_PITCH).all(axis=1)
     values[near] = labels[nearest[near]]
     return Raster(values.reshape(height, width), (low[0], low[1]), (step[0], step[1]))

@@ -74,6 +74,7 @@ class MclstexpDock(QWidget):
         outside.addWidget(scroll)
         self.setMinimumWidth(WIDTH)
 
+        self._shut = False
         self._wire()
         viewer.layers.events.inserted.connect(self._adopt)
         self._adopt()
@@ -112,6 +113,9 @@ class MclstexpDock(QWidget):
 
     def shut(self) -> None:
         """Stop background work and let go of the viewer."""
+        if self._shut:
+            return
+        self._shut = True
         self._viewer.layers.events.inserted.disconnect(self._adopt)
         self.layers.disconnect()
         self.jobs.close()

@@ -44,6 +44,7 @@ class Jobs:
         self._finished = threading.Event()
         self._finished.set()
         self._closed = False
+        session.slide_changed.connect(self.cancel)
 
     @property
     def running(self) -> bool:

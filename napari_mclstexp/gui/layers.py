@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 HEATMAP, DOMAINS = "Predicted gene", "Domains"
 COLUMN = "expression"
-OUTLINE_PX = 2
+OUTLINE_PX = 1
 SPOT_SHARE = 0.8
 """Width of a drawn spot over the distance between spots."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,7 +83,6 @@ class TrainingOptions:
     min_counts: int = MIN_COUNTS
     name: str = "model"
     licence: str = "unspecified"
-    recorded: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +186,6 @@ def train(
             "history": history,
             "version": __version__,
             "torch": torch.__version__,
-            **options.recorded,
         },
     )
     embeddings = encode_spots(model, data.expression, data.positions, data.section)

@@ -56,7 +56,7 @@ def write_csv(result: Result, path: Path, *, overwrite: bool = False) -> Path:
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _domains(result: Result) -> list[str]:

@@ -43,7 +43,7 @@ def write_geojson(result: Result, path: Path, *, overwrite: bool = False) -> Pat
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _annotations(result: Result) -> list[dict[str, Any]]:

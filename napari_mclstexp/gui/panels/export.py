@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QGroupBox,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
     QVBoxLayout,
@@ -34,13 +33,12 @@ class ExportPanel(QGroupBox):
         super().__init__("5  Export")
         self._session = session
         self.path = QLineEdit()
-        self.path.setPlaceholderText("domains.geojson, result.h5ad, spots.csv …")
+        self.path.setPlaceholderText("A path ending in .geojson, .h5ad, .csv or .png")
+        self.path.setToolTip("The ending says the format: .geojson for QuPath, .h5ad for scanpy, .csv, .png")
         self.browse = QPushButton("…")
         self.browse.setMaximumWidth(32)
         self.overwrite = QCheckBox("Replace an existing file")
         self.export_button = QPushButton("Export")
-        self.note = QLabel("The ending says the format: .geojson (QuPath), .h5ad (scanpy), .csv, .png")
-        self.note.setWordWrap(True)
         row = QHBoxLayout()
         row.addWidget(self.path, 1)
         row.addWidget(self.browse)
@@ -48,7 +46,6 @@ class ExportPanel(QGroupBox):
         layout.addLayout(row)
         layout.addWidget(self.overwrite)
         layout.addWidget(self.export_button)
-        layout.addWidget(self.note)
         self.browse.clicked.connect(self._choose)
         self.export_button.clicked.connect(self._export)
         self.path.textChanged.connect(self._show)

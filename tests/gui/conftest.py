@@ -1,0 +1,434 @@
+"""Hands and eyes for tests of the window.
+
+A test sits before the shown window: it clicks and types on visible, enabled widgets and looks at what
+is shown. It calls no slot and no controller. Where MCLSTEXP_SCREENSHOTS names a folder, each picture
+that a test takes of the screen is kept there for a person to look at; pictures are never compared to
+earlier ones.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# Before napari is imported: its settings come from a folder of our own, not from the user's.
+_SETTINGS = tempfile.mkdtemp(prefix="mclstexp-napari-")
+os.environ["NAPARI_CONFIG"] = str(Path(_SETTINGS) / "settings.yaml")
+
+import numpy as np
+import pandas as pd
+import pytest
+from napari.utils.notifications import ErrorNotification, Notification, notification_manager
+from qtpy.QtCore import QPoint, Qt, QThreadPool, QTimer
+from qtpy.QtGui import QImage
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QAbstractItemView, QApplication, QComboBox, QLineEdit, QScrollArea, QWidget
+
+from napari_mclstexp.core import pipeline
+from napari_mclstexp.core.bundle import save_bundle
+from napari_mclstexp.training.fit import TrainingOptions, train
+from napari_mclstexp.training.sections import read_section
+from napari_mclstexp.training.synthetic import make_section
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import napari
+    from pytestqt.qtbot import QtBot
+
+    from napari_mclstexp.gui.dock import MclstexpDock
+
+SIZE = (1500, 950)
+SLOW = 240_000
+"""Milliseconds that a whole prediction may take on a busy machine."""
+PANEL_GENES = ("ERBB2", "COL1A1", "COL1A2", "COL3A1", "KRT19", "FASN", "CD3D", "GAPDH", "ACTB", "VIM")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_SETTINGS, ignore_errors=True)
+
+
+class Heartbeat:
+    """Ticks on the event loop; a window that does not answer misses them."""
+
+    def __init__(self) -> None:
+        self.ticks: list[float] = []
+        self._timer = QTimer()
+        self._timer.setInterval(40)
+        self._timer.timeout.connect(lambda: self.ticks.append(time.perf_counter()))
+
+    def __enter__(self) -> Heartbeat:
+        self.ticks = [time.perf_counter()]
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.stop()
+
+    @property
+    def longest_gap(self) -> float:
+        """Longest time without a tick, s."""
+        return max(np.diff([*self.ticks, time.perf_counter()]))
+
+
+class Window:
+    """The shown viewer with our dock."""
+
+    def __init__(self, viewer: napari.Viewer, qtbot: QtBot) -> None:
+        self.viewer, self.qtbot = viewer, qtbot
+        self.dock: MclstexpDock = None  # type: ignore[assignment]
+        self.main: QWidget = viewer.window._qt_window
+        self._notes_before = len(notification_manager.records)
+        viewer.window.resize(*SIZE)
+        self.main.move(0, 0)
+        self.main.activateWindow()
+        qtbot.waitUntil(self.main.isActiveWindow, timeout=10_000)
+
+    # --- the dock and slides
+
+    def open_dock(self) -> MclstexpDock:
+        _, self.dock = self.viewer.window.add_plugin_dock_widget("napari-mclstexp")
+        self.qtbot.waitUntil(self.dock.isVisible)
+        self.settle()
+        return self.dock
+
+    def open(self, path: Path) -> None:
+        """Open a slide by napari's File > Open, or by dropping it onto the canvas: both end here."""
+        self.viewer.open(path, plugin="napari-mclstexp")
+        self.settle()
+
+    # --- hands
+
+    def settle(self, ms: int = 60) -> None:
+        self.qtbot.wait(ms)
+
+    def click(self, widget: QWidget, at: QPoint | None = None) -> None:
+        """Click where a person would; the widget must be shown, enabled and not covered."""
+        for area in self.dock.findChildren(QScrollArea):
+            if area.isAncestorOf(widget):
+                area.ensureWidgetVisible(widget, 5, 5)
+        self.settle(20)
+        assert widget.isVisible(), f"{widget} is not shown"
+        assert widget.isEnabled(), f"{widget} is disabled"
+        point = at or widget.rect().center()
+        top = QApplication.widgetAt(widget.mapToGlobal(point))
+        assert top is not None, f"{widget} is off the screen"
+        assert top is widget or widget.isAncestorOf(top), f"{widget} is covered by {top}"
+        QTest.mouseClick(widget, Qt.MouseButton.LeftButton, pos=point)
+        self.settle(20)
+
+    def tick(self, box: QWidget) -> None:
+        """Click a check box on its indicator."""
+        self.click(box, QPoint(8, box.height() // 2))
+
+    def keys(self, text: str) -> None:
+        """Type to whatever has the keyboard: a popup, or the focused widget."""
+        for letter in text:
+            QTest.keyClick(self._keyboard(), letter)
+        self.settle(20)
+
+    def press(self, key: Qt.Key, modifier: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
+        QTest.keyClick(self._keyboard(), key, modifier)
+        self.settle(20)
+
+    @staticmethod
+    def _keyboard() -> QWidget:
+        popup = QApplication.activePopupWidget()
+        inside = None if popup is None else popup.findChild(QAbstractItemView)
+        taker = inside or popup or QApplication.focusWidget()
+        assert taker is not None, "nothing has the keyboard"
+        return taker
+
+    def type(self, line: QLineEdit, text: str, *, enter: bool = False) -> None:
+        """Click into a line, replace what it holds; with or without Enter at the end."""
+        self.click(line)
+        assert QApplication.focusWidget() in (line, line.parentWidget()), "a click did not give the focus"
+        self.press(Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+        self.press(Qt.Key.Key_Delete)
+        self.keys(text)
+        assert line.text() == text
+        if enter:
+            self.press(Qt.Key.Key_Return)
+
+    def choose(self, combo: QComboBox, text: str) -> None:
+        """Open a dropdown and walk to an entry by the arrow keys."""
+        texts = [combo.itemText(i) for i in range(combo.count())]
+        self.click(combo)
+        assert QApplication.activePopupWidget() is not None, "the dropdown did not open"
+        self.press(Qt.Key.Key_Home)
+        for _ in range(texts.index(text)):
+            self.press(Qt.Key.Key_Down)
+        self.press(Qt.Key.Key_Return)
+        assert combo.currentText() == text
+
+    def drag_canvas(self, dx: int, dy: int) -> None:
+        """Drag the picture with the left button."""
+        canvas = self.canvas
+        start = canvas.rect().center()
+        QTest.mousePress(canvas, Qt.MouseButton.LeftButton, pos=start)
+        for i in range(1, 6):
+            QTest.mouseMove(canvas, start + QPoint(dx * i // 5, dy * i // 5))
+            self.settle(15)
+        QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=start + QPoint(dx, dy))
+        self.settle(30)
+
+    # --- the steps of the dock
+
+    def set_mpp(self, text: str) -> None:
+        self.type(self.dock.slide_panel.mpp, text, enter=True)
+
+    def set_bundle(self, path: Path) -> None:
+        self.type(self.dock.predict_panel.form.bundle.line_edit.native, str(path))
+
+    def set_grid(self, text: str) -> None:
+        self.choose(self.dock.predict_panel.form.grid.native, text)
+
+    def set_pitch(self, um: int) -> None:
+        """Choose hexagonal spots of a pitch; 5 um makes a run of many seconds."""
+        if self.dock.predict_panel.form.grid.value != "pitch":
+            self.set_grid("Hexagonal, another pitch")
+        box = self.dock.predict_panel.form.pitch_um.native
+        self.click(box.lineEdit())
+        self.press(Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+        self.keys(str(um))
+        self.press(Qt.Key.Key_Tab)
+        assert box.value() == um
+
+    @property
+    def predict_button(self) -> QWidget:
+        return self.dock.predict_panel.form.call_button.native
+
+    def press_predict(self) -> None:
+        self.click(self.predict_button)
+        assert self.dock.session.job.running, "pressing Predict did not start anything"
+
+    def predict(self) -> Any:
+        """Press Predict, wait, and return the new result."""
+        before = self.dock.session.result
+        self.press_predict()
+        self.wait_idle()
+        result = self.dock.session.result
+        assert result is not None
+        assert result is not before, self.said()
+        self.settle()
+        return result
+
+    def wait_spots(self, count: int = 1) -> None:
+        """Wait until a running prediction has done some spots."""
+
+        def done() -> bool:
+            job = self.dock.session.job
+            assert job.running, f"the run ended early: {job.message} {self.said()}"
+            return job.progress is not None and job.progress.total > 0 and job.progress.done >= count
+
+        self.qtbot.waitUntil(done, timeout=60_000)
+
+    def wait_idle(self, timeout: int = SLOW) -> None:
+        self.qtbot.waitUntil(lambda: not self.dock.session.job.running, timeout=timeout)
+        self.settle()
+
+    def pick_gene(self, gene: str) -> None:
+        """Type a whole symbol into the dropdown of genes, and Enter."""
+        combo = self.dock.gene_panel.gene
+        self.type(combo.lineEdit(), gene, enter=True)
+        self.settle()
+
+    def export(self, path: Path) -> None:
+        panel = self.dock.export_panel
+        self.type(panel.path, str(path))
+        self.click(panel.export_button)
+        self.wait_idle()
+
+    # --- eyes
+
+    @property
+    def canvas(self) -> QWidget:
+        return self.viewer.window._qt_window._qt_viewer.canvas.native
+
+    def layer(self, start: str) -> Any:
+        """The one layer whose name starts so."""
+        found = [layer for layer in self.viewer.layers if layer.name.startswith(start)]
+        assert len(found) == 1, [layer.name for layer in self.viewer.layers]
+        return found[0]
+
+    def notes(self) -> list[Notification]:
+        """Notifications since the window was opened."""
+        return notification_manager.records[self._notes_before :]
+
+    def said(self) -> list[str]:
+        return [note.message for note in self.notes()]
+
+    def take_one_error(self) -> str:
+        """Text of the one error notification since the last look; it is no traceback."""
+        self.settle(150)
+        new = self.notes()
+        self._notes_before = len(notification_manager.records)
+        assert len(new) == 1, [note.message for note in new]
+        assert str(new[0].severity) == "error"
+        assert not isinstance(new[0], ErrorNotification), new[0].message
+        for word in ("Traceback", "Error:", "defect"):
+            assert word not in new[0].message, new[0].message
+        return new[0].message
+
+    def clear_notes(self) -> None:
+        self._notes_before = len(notification_manager.records)
+
+    def shot(self, name: str) -> np.ndarray:
+        """(h, w, 3) uint8 of the window on the screen; neither canvas nor dock is one colour."""
+        self.settle(400)
+        picture = QApplication.primaryScreen().grabWindow(0).toImage()
+        picture = picture.convertToFormat(QImage.Format.Format_RGB888)
+        folder = os.environ.get("MCLSTEXP_SCREENSHOTS")
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            picture.save(str(Path(folder) / f"{name}.png"))
+        height, width, line = picture.height(), picture.width(), picture.bytesPerLine()
+        bits = picture.constBits()
+        bits.setsize(height * line)
+        pixels = np.frombuffer(bits, np.uint8).reshape(height, line)[:, : width * 3]
+        pixels = pixels.reshape(height, width, 3).copy()
+        for part in (self.canvas, self.dock):
+            corner = part.mapToGlobal(QPoint(0, 0))
+            crop = pixels[
+                corner.y() : corner.y() + part.height(), corner.x() : corner.x() + part.width()
+            ]
+            assert crop.size, f"{part} is off the screen"
+            assert crop.std() > 4, f"{name}: the picture of {part} is of one colour"
+        return pixels[: SIZE[1], : SIZE[0]]
+
+
+def workers() -> list[str]:
+    """Background work of ours that still runs."""
+    reading = [t.name for t in threading.enumerate() if t.name.startswith("mclstexp")]
+    pool = QThreadPool.globalInstance().activeThreadCount()
+    return reading + [f"{pool} in the thread pool"] * bool(pool)
+
+
+@pytest.fixture
+def window(make_napari_viewer: Callable[..., napari.Viewer], qtbot: QtBot) -> Iterator[Window]:
+    """A shown viewer of fixed size with the dock open.
+
+    Afterwards the window is closed as a user closes it. Then no work of ours may go on, nothing of it may
+    keep the viewer alive (make_napari_viewer looks), and no unexpected error may have been told.
+    """
+    window = Window(make_napari_viewer(show=True), qtbot)
+    window.open_dock()
+    yield window
+    if hasattr(window.viewer.window, "_qt_window"):
+        window.viewer.close()
+    QApplication.processEvents()
+    assert QThreadPool.globalInstance().waitForDone(5000), "a worker outlived its window"
+    assert workers() == []
+    broken = [n.message for n in notification_manager.records if isinstance(n, ErrorNotification)]
+    notification_manager.records.clear()
+    window.__dict__.clear()
+    gc.collect()
+    assert broken == []
+
+
+@pytest.fixture
+def heartbeat() -> Heartbeat:
+    return Heartbeat()
+
+
+# --- slides and models, made once ------------------------------------------------------------------
+
+
+def _train(section: str, folder: Path, **options: Any) -> Path:
+    steps = train(
+        [read_section(section)], TrainingOptions(epochs=1, patch_px=32, device="cpu", seed=0, **options)
+    )
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            bundle, half = stop.value
+            return save_bundle(bundle, folder, half=half)
+
+
+@pytest.fixture(scope="session")
+def sections(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two small synthetic sections, each an .h5ad beside its .tif of 2,000 x 1,600 px."""
+    folder = tmp_path_factory.mktemp("synthetic")
+    return [
+        make_section(folder, name, seed=seed, width_px=2000, height_px=1600)
+        for name, seed in (("CANARY_Jane_Doe_1961", 3), ("second", 4))
+    ]
+
+
+@pytest.fixture(scope="session")
+def slide(sections: list[Path]) -> Path:
+    return sections[0].with_suffix(".tif")
+
+
+@pytest.fixture(scope="session")
+def other_slide(sections: list[Path]) -> Path:
+    return sections[1].with_suffix(".tif")
+
+
+@pytest.fixture(scope="session")
+def bundle(sections: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model trained for a moment on the second section."""
+    return _train(str(sections[1]), tmp_path_factory.mktemp("model") / "tiny", name="tiny")
+
+
+def _real() -> Path:
+    default = Path(__file__).resolve().parents[3] / "shared" / "real"
+    return Path(os.environ.get("MCLSTEXP_REAL_DATA", default))
+
+
+@pytest.fixture(scope="session")
+def her2st() -> Path:
+    folder = _real() / "her2st"
+    if not (folder / "C2.jpg").is_file():
+        pytest.skip(f"{folder} is absent: lay the her2st sections there, or set MCLSTEXP_REAL_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def aperio() -> Path:
+    path = _real() / "aperio-cmu" / "CMU-1-Small-Region.svs"
+    if not path.is_file():
+        pytest.skip(f"{path} is absent: lay the Aperio slide there, or set MCLSTEXP_REAL_DATA")
+    return path
+
+
+@pytest.fixture(scope="session")
+def real_bundle(her2st: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model trained for a moment on the real section C3, with 60 genes."""
+    folder = tmp_path_factory.mktemp("real-model")
+    counted = pd.read_csv(her2st / "cnts" / "C3.tsv.gz", sep="\t", index_col=0, nrows=1).columns
+    panel = (her2st / "panel.txt").read_text(encoding="utf-8").split()
+    genes = [g for g in dict.fromkeys([*PANEL_GENES, *panel]) if g in counted][:60]
+    (folder / "genes.txt").write_text("\n".join(genes), encoding="utf-8")
+    return _train(str(her2st / "C3"), folder / "c3", genes=str(folder / "genes.txt"), name="c3-60-genes")
+
+
+@pytest.fixture(scope="session")
+def own_spots(her2st: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CSV of the spots that the experiment measured on C2."""
+    table = pd.read_csv(her2st / "spots" / "C2_selection.tsv", sep="\t")
+    path = tmp_path_factory.mktemp("spots") / "C2_spots.csv"
+    pd.DataFrame(
+        {
+            "spot_id": [f"{x}x{y}" for x, y in zip(table["x"], table["y"], strict=True)],
+            "x_px": table["pixel_x"],
+            "y_px": table["pixel_y"],
+        }
+    ).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def python() -> str:
+    return sys.executable
+
+
+assert pipeline  # imported above so that torch is loaded before any window; see test_start.py
