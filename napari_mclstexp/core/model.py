@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import densenet121
 
+from napari_mclstexp.core.torchvision_apart import densenet121
 from napari_mclstexp.errors import BundleError
 
 Mode = Literal["paper", "corrected"]

@@ -62,7 +62,9 @@ def raster_labels(grid: SpotGrid, labels: NDArray[np.int32]) -> Raster:
     height, width = (int(n) for n in np.ceil(span / step))
     y, x = np.mgrid[:height, :width]
     pixels = low + np.column_stack([y.ravel(), x.ravel()]) * step
-    distance, nearest = cKDTree(grid.centres_px / pitch).query(pixels / pitch, distance_upper_bound=REACH[grid.layout])
+    distance, nearest = cKDTree(grid.centres_px / pitch).query(
+        pixels / pitch, distance_upper_bound=REACH[grid.layout]
+    )
     values = np.zeros(height * width, dtype=np.int32)
     near = np.isfinite(distance)
     if grid.layout == "square":  # its cells are squares, not discs
