@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from skimage.filters import gaussian, threshold_otsu
-from skimage.morphology import closing, disk, remove_small_holes, remove_small_objects
+from skimage.measure import label, regionprops
+from skimage.morphology import isotropic_erosion, remove_small_holes, remove_small_objects
 
 from napari_mclstexp.errors import NoTissueError
 
@@ -18,13 +19,23 @@ if TYPE_CHECKING:
     from napari_mclstexp.core.slide import Slide
 
 OVERVIEW_PX = 1024
-SMOOTH_UM = 8.0
-CLOSE_UM = 30.0
+DETAIL_UM = 15.0
+"""Detail finer than this makes texture; smears of stain and uneven light on glass are coarser."""
+
+SPREAD_UM = 25.0
+"""Texture is averaged over this radius, so that fat, all thin walls, is one area."""
+
+HALO_UM = 35.0
+"""How far that averaging reaches beyond the tissue's border; taken off again."""
+
+TEXTURE_RANGE = (2.0, 8.0)
+"""Bounds of the threshold on texture, in grey levels of 255."""
+
+STAINED = 20.0
+"""Chroma (of 255) that a tenth of each island must reach: dust, print and noise are grey."""
+
 SMALLEST_UM2 = 20_000.0
 """Islands and holes below this area (a square of 140 um) are not kept."""
-
-CHROMA_RANGE = (10.0, 60.0)
-"""Bounds of the threshold on chroma (of 255): glass is grey, stained tissue is not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +56,10 @@ class TissueMask:
 
 
 def find_tissue(slide: Slide, scale: Scale) -> TissueMask:
-    """Find tissue by its colour: chroma above an Otsu threshold, smoothed, small parts dropped.
+    """Find tissue by its texture and stain.
+
+    Fine detail of the green channel, averaged and thresholded after Otsu, finds tissue, fat included, and
+    passes over smears of stain; islands without colour are dropped.
 
     Parameters
     ----------
@@ -67,13 +81,15 @@ def find_tissue(slide: Slide, scale: Scale) -> TissueMask:
     image = slide.overview(OVERVIEW_PX).astype(np.float32)
     down_y, down_x = slide.height / image.shape[0], slide.width / image.shape[1]
     um = scale.mean * (down_y * down_x) ** 0.5  # um a pixel of the overview
-    smooth = gaussian(image, sigma=max(1.0, SMOOTH_UM / um), channel_axis=2, preserve_range=True)
-    chroma = smooth.max(axis=2) - smooth.min(axis=2)
-    low, high = CHROMA_RANGE
-    threshold = min(max(float(threshold_otsu(chroma)), low), high)
-    mask = closing(chroma > threshold, disk(max(1, min(12, round(CLOSE_UM / um)))))
+    green = image[..., 1]  # both stains absorb it
+    detail = np.abs(green - gaussian(green, sigma=max(1.0, DETAIL_UM / um), preserve_range=True))
+    texture = gaussian(detail, sigma=max(1.0, SPREAD_UM / um), preserve_range=True)
+    low, high = TEXTURE_RANGE
+    threshold = min(max(float(np.expm1(threshold_otsu(np.log1p(texture)))), low), high)
     smallest = int(max(4.0, SMALLEST_UM2 / um**2))
-    mask = remove_small_holes(remove_small_objects(mask, max_size=smallest), max_size=smallest)
+    mask = remove_small_holes(texture > threshold, max_size=smallest)
+    mask = remove_small_objects(isotropic_erosion(mask, HALO_UM / um), max_size=smallest)
+    mask = _stained(mask, image.max(axis=2) - image.min(axis=2))
     if not mask.any():
         msg = (
             "No tissue was found on this slide: nothing on it is coloured as H&E-stained tissue is. Check "
@@ -81,3 +97,14 @@ def find_tissue(slide: Slide, scale: Scale) -> TissueMask:
         )
         raise NoTissueError(msg)
     return TissueMask(mask, down_y, down_x)
+
+
+def _stained(mask: NDArray[np.bool_], chroma: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Islands of which at least a tenth is coloured."""
+    islands = label(mask)
+    kept = [
+        region.label
+        for region in regionprops(islands, intensity_image=chroma)
+        if np.percentile(region.image_intensity[region.image], 90) >= STAINED
+    ]
+    return np.isin(islands, kept)
