@@ -13,7 +13,13 @@ PERCENTILES = (1.0, 99.0)
 
 
 def colour_limits(values: NDArray[np.floating]) -> tuple[float, float]:
-    """1st and 99th percentile of values (N,); up to the maximum where a sparse gene makes them equal."""
+    """1st and 99th percentile of values (N,); the whole range where a sparse gene makes them equal.
+
+    Values that are not finite count for nothing.
+    """
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return 0.0, 1.0
     low, high = (float(v) for v in np.percentile(values, PERCENTILES))
     if high <= low:
         low, high = float(values.min()), float(values.max())

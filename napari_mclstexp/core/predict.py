@@ -50,6 +50,10 @@ class Progress:
         Spots that were finished since the last value.
     expression : numpy.ndarray or None
         (B, G) float32 of those spots.
+    grid : SpotGrid or None
+        All spots, once they are laid.
+    genes : tuple of str
+        The G gene symbols.
     """
 
     stage: str
@@ -58,6 +62,8 @@ class Progress:
     seconds_left: float | None = None
     rows: slice | None = None
     expression: NDArray[np.float32] | None = None
+    grid: SpotGrid | None = None
+    genes: tuple[str, ...] = ()
 
 
 def predict(
@@ -138,7 +144,7 @@ def predict(
         trusts[0, rows] = trust.similarity(matches)
         trusts[2, rows] = trust.effective_k(matches)
         left = (time.monotonic() - began) / rows.stop * (total - rows.stop)
-        yield Progress("Predicting", rows.stop, total, left, rows, expression[rows])
+        yield Progress("Predicting", rows.stop, total, left, rows, expression[rows], grid, spec.genes)
 
     yield Progress("Finishing", total, total, 0.0)
     provenance = Provenance(

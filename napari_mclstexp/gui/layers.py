@@ -16,7 +16,10 @@ from napari_mclstexp.gui.slides import layer_data, slide_of, spatial
 
 if TYPE_CHECKING:
     import napari
+    from numpy.typing import NDArray
 
+    from napari_mclstexp.core.grid import SpotGrid
+    from napari_mclstexp.core.predict import Progress
     from napari_mclstexp.core.slide import Slide
     from napari_mclstexp.session import Session
 
@@ -43,11 +46,14 @@ class Layers:
         self._slide: Layer | None = None
         self._heatmap: Points | None = None
         self._domains: Labels | None = None
+        self._filling: NDArray[np.float32] | None = None
+        self._filling_gene = ""
         session.slide_changed.connect(self._show_slide)
         session.scale_changed.connect(self._show_scale)
         session.result_changed.connect(self._show_result)
         session.gene_changed.connect(self._show_gene)
         session.view_changed.connect(self._show_view)
+        session.job_changed.connect(self._show_job)
 
     @property
     def heatmap(self) -> Points | None:
@@ -66,8 +72,8 @@ class Layers:
 
     def disconnect(self) -> None:
         """Follow the session no longer."""
-        for signal in ("slide_changed", "scale_changed", "result_changed", "gene_changed", "view_changed"):
-            getattr(self._session, signal).disconnect()
+        for name in ("slide", "scale", "result", "gene", "view", "job"):
+            getattr(self._session, f"{name}_changed").disconnect()
 
     def _show_slide(self) -> None:
         slide = self._session.slide
@@ -107,36 +113,67 @@ class Layers:
         if result is None or gene is None:
             return
         values = result.gene_values(gene)
-        limits = colour_limits(values)
         same = self._heatmap is not None and self._heatmap in self._viewer.layers
         if same and np.array_equal(self._heatmap.data, result.grid.centres_px):
-            layer = self._heatmap
-            layer.features = {COLUMN: values}
-            layer.face_contrast_limits = limits
-            layer.refresh_colors()
+            _recolour(self._heatmap, values)
         else:
-            self._drop(self._heatmap)
-            layer = Points(
-                result.grid.centres_px,
-                features={COLUMN: values},
-                face_color=COLUMN,
-                face_colormap="viridis",
-                face_contrast_limits=limits,
-                border_width=0,
-                size=SPOT_SHARE * min(pitch_px(result.grid)),
-                name=HEATMAP,
-                **spatial(self._session.scale),
-            )
-            self._heatmap = self._viewer.add_layer(layer)
-            layer.face_colorbar.visible = True
-            layer.editable = False
-        layer.name = f"{HEATMAP}: {gene}"
-        text = self._viewer.canvas.overlays.text
-        text.text = f"{gene}, {result.provenance.normalisation}\n{STATEMENT}"
-        text.position = "bottom_left"
-        text.font_size = 9
-        text.visible = True
+            self._add_heatmap(result.grid, values)
+        self._heatmap.name = f"{HEATMAP}: {gene}"
+        self._say(f"{gene}, {result.provenance.normalisation}")
         self._show_view()
+
+    def _add_heatmap(self, grid: SpotGrid, values: NDArray[np.float32]) -> None:
+        self._drop(self._heatmap)
+        layer = Points(
+            grid.centres_px,
+            features={COLUMN: values},
+            face_color=COLUMN,
+            face_colormap="viridis",
+            face_contrast_limits=colour_limits(values),
+            border_width=0,
+            size=SPOT_SHARE * min(pitch_px(grid)),
+            name=HEATMAP,
+            **spatial(self._session.scale),
+        )
+        self._heatmap = self._viewer.add_layer(layer)
+        layer.face_colorbar.visible = True
+        layer.editable = False
+
+    def _say(self, text: str) -> None:
+        overlay = self._viewer.canvas.overlays.text
+        overlay.text = f"{text}\n{STATEMENT}"
+        overlay.position = "bottom_left"
+        overlay.font_size = 9
+        overlay.visible = True
+
+    def _show_job(self) -> None:
+        """Let the map fill in while a prediction runs."""
+        job = self._session.job
+        step = job.progress
+        if job.running and step is not None and step.grid is not None:
+            self._fill(step)
+        elif not job.running and self._filling is not None:
+            self._filling = None  # what was there before comes back, until a result arrives
+            self._drop(self._heatmap)
+            self._heatmap = None
+            self._viewer.canvas.overlays.text.visible = False
+            self._show_gene()
+
+    def _fill(self, step: Progress) -> None:
+        known = self._session.gene in step.genes
+        gene = self._session.gene if known else step.genes[int(step.expression.std(axis=0).argmax())]
+        if self._filling is None or len(self._filling) != len(step.grid):
+            self._filling = np.full(len(step.grid), np.nan, dtype=np.float32)
+            self._filling_gene = gene
+            self._add_heatmap(step.grid, self._filling)
+            self._show_view()
+        if self._heatmap not in self._viewer.layers:
+            return
+        gene = self._filling_gene
+        self._filling[step.rows] = step.expression[:, step.genes.index(gene)]
+        _recolour(self._heatmap, self._filling)
+        self._heatmap.name = f"{HEATMAP}: {gene}, filling in"
+        self._say(f"{gene}, {step.done:,} of {step.total:,} spots")
 
     def _show_domains(self) -> None:
         result = self._session.result
@@ -180,3 +217,10 @@ class Layers:
     def _drop(self, layer: Layer | None) -> None:
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
+
+
+def _recolour(layer: Points, values: NDArray[np.float32]) -> None:
+    """Give a heatmap other values, keeping its column: the fast way in napari. NaN is not drawn."""
+    layer.features = {COLUMN: values}
+    layer.face_contrast_limits = colour_limits(values)
+    layer.refresh_colors()
