@@ -132,13 +132,17 @@ def write_section(
     write_slide(folder / f"{name}.tif", picture, mpp)
     row, col = (a.ravel() for a in np.mgrid[:rows, :columns])
     xy = np.column_stack([210.0 + 120 * col, 210.0 + 120 * row])
-    shade = np.array([picture[int(y) - 20 : int(y) + 20, int(x) - 20 : int(x) + 20].mean((0, 1)) for x, y in xy])
+    shade = np.array(
+        [picture[int(y) - 20 : int(y) + 20, int(x) - 20 : int(x) + 20].mean((0, 1)) for x, y in xy]
+    )
     rng = np.random.default_rng([seed, 1])
     mix = np.random.default_rng(99).uniform(0, 1, (3, len(GENES)))
     counts = rng.poisson(4 + (shade / 255) @ mix * 120 * rng.uniform(0.5, 1.5, (len(xy), 1)))
     data = ad.AnnData(
         X=sparse.csr_matrix(counts.astype(np.float32)),
-        obs=pd.DataFrame({"array_row": row, "array_col": col}, index=[f"{c}x{r}" for r, c in zip(row, col, strict=True)]),
+        obs=pd.DataFrame(
+            {"array_row": row, "array_col": col}, index=[f"{c}x{r}" for r, c in zip(row, col, strict=True)]
+        ),
         var=pd.DataFrame(index=list(GENES)),
         obsm={"spatial": xy},
         uns={"mclstexp_section": {"slide": f"{name}.tif", "mpp": mpp, "section": name, "patient": patient}},

@@ -78,15 +78,14 @@ class Layers:
     def _show_slide(self) -> None:
         slide = self._session.slide
         shown = [layer for layer in self._viewer.layers if slide and slide_of(layer) is slide]
-        if self._slide is not None and self._slide not in shown:
-            self._drop(self._slide)
-        if slide is None:
-            self._slide = None
-        elif shown:
-            self._slide = shown[0]
-        else:
+        newest = shown[-1] if shown else None  # the same slide can have been opened twice
+        for layer in (*shown[:-1], self._slide):
+            if layer is not None and layer != newest:
+                self._drop(layer)
+        if slide is not None and newest is None:
             data, about, _ = layer_data(slide)
-            self._slide = self._viewer.add_layer(Image(data, **about))
+            newest = self._viewer.add_layer(Image(data, **about))
+        self._slide = newest
         self._viewer.canvas.overlays.scale_bar.visible = slide is not None
         self._viewer.reset_view()
 

@@ -114,12 +114,16 @@ def test_retrieval(made: Golden) -> None:
     )
     assert (same | (gap < TIE)).all()
     np.testing.assert_allclose(found.weights[same], arrays["weights"][same], atol=1e-5)
-    np.testing.assert_allclose(gather(found, arrays["reference_expression"])[0], arrays["predicted"], atol=TOLERANCE)
+    np.testing.assert_allclose(
+        gather(found, arrays["reference_expression"])[0], arrays["predicted"], atol=TOLERANCE
+    )
 
 
 def test_patches_are_the_reference_crops(made: Golden, real: Path) -> None:
     with open_slide(real / "her2st" / "C2.jpg") as slide:
-        for (x, y), patch in zip(made.arrays["query_centre_xy_px"], made.arrays["query_patches"], strict=True):
+        for (x, y), patch in zip(
+            made.arrays["query_centre_xy_px"], made.arrays["query_patches"], strict=True
+        ):
             got = read_patch(slide, np.array([y, x], dtype=float), Field(224, None), None)
             np.testing.assert_array_equal(got, patch)
 
@@ -175,7 +179,11 @@ def test_spots_are_one_sequence_a_section_and_never_chunks(made: Golden, tmp_pat
 
     def embeddings(name: str, rows: np.ndarray, names: np.ndarray | None) -> np.ndarray:
         reference = write_reference(
-            tmp_path / f"{name}.h5ad", expression[rows], xy[rows], genes, None if names is None else names[rows].tolist()
+            tmp_path / f"{name}.h5ad",
+            expression[rows],
+            xy[rows],
+            genes,
+            None if names is None else names[rows].tolist(),
         )
         return import_upstream(checkpoint, reference, tmp_path / name).embeddings
 
@@ -197,7 +205,9 @@ def test_spots_are_one_sequence_a_section_and_never_chunks(made: Golden, tmp_pat
 
 def test_array_positions_are_rounded(made: Golden, tmp_path: Path) -> None:
     xy = made.arrays["reference_array_xy"] + np.random.default_rng(0).uniform(-0.4, 0.4, (60, 2))
-    reference = write_reference(tmp_path / "r.h5ad", made.arrays["reference_expression"], xy, made.arrays["genes"])
+    reference = write_reference(
+        tmp_path / "r.h5ad", made.arrays["reference_expression"], xy, made.arrays["genes"]
+    )
     bundle = import_upstream(made.folder / "upstream_checkpoint.pt", reference, tmp_path / "bundle")
     np.testing.assert_allclose(bundle.embeddings, made.arrays["spot_embeddings"], atol=TOLERANCE)
 
@@ -278,9 +288,17 @@ def test_other_checkpoints_are_refused(
 
 @pytest.mark.parametrize(
     ("change", "why"),
-    [("no array_x", "array_x"), ("genes", "23"), ("negative", "outside"), ("nan", "finite"), ("absent", "cannot be read")],
+    [
+        ("no array_x", "array_x"),
+        ("genes", "23"),
+        ("negative", "outside"),
+        ("nan", "finite"),
+        ("absent", "cannot be read"),
+    ],
 )
-def test_other_references_are_refused(made: Golden, tmp_path: Path, run: Callable, change: str, why: str) -> None:
+def test_other_references_are_refused(
+    made: Golden, tmp_path: Path, run: Callable, change: str, why: str
+) -> None:
     data = ad.read_h5ad(made.reference)
     if change == "no array_x":
         del data.obs["array_x"]
@@ -293,7 +311,9 @@ def test_other_references_are_refused(made: Golden, tmp_path: Path, run: Callabl
     if change != "absent":
         data.write_h5ad(tmp_path / "r.h5ad")
     checkpoint = made.folder / "upstream_checkpoint.pt"
-    ended = run("bundle", "import-upstream", checkpoint, "--reference", tmp_path / "r.h5ad", "--out", tmp_path / "b")
+    ended = run(
+        "bundle", "import-upstream", checkpoint, "--reference", tmp_path / "r.h5ad", "--out", tmp_path / "b"
+    )
     assert ended.code == 2
     assert why in ended.err
     assert not (tmp_path / "b").exists()

@@ -49,7 +49,9 @@ def test_a_native_patch_over_the_border_is_padded_with_white(tmp_path: Path) -> 
     np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize(("mpp", "field_um", "patch_px"), [(0.5, 112, 32), (0.25, 112, 64), (1.0, 50, 50), (0.8, 60, 90)])
+@pytest.mark.parametrize(
+    ("mpp", "field_um", "patch_px"), [(0.5, 112, 32), (0.25, 112, 64), (1.0, 50, 50), (0.8, 60, 90)]
+)
 def test_a_field_in_um_is_centred(tmp_path: Path, mpp: float, field_um: float, patch_px: int) -> None:
     y, x = np.mgrid[:900, :1000]
     picture = np.dstack([x / 1000 * 255, y / 900 * 255, np.zeros(x.shape)]).round().astype(np.uint8)
@@ -57,7 +59,7 @@ def test_a_field_in_um_is_centred(tmp_path: Path, mpp: float, field_um: float, p
     with open_slide(save(tmp_path / "ramp.png", picture)) as slide:
         got = read_patch(slide, centre, Field(patch_px, field_um), scale(mpp)).astype(float)
     assert got.shape == (patch_px, patch_px, 3)
-    # A spot's centre c is the point c, between pixels c - 1 and c; a ramp's value at pixel i is that of i + 0.5.
+    # A spot's centre c is a point between pixels c - 1 and c; a ramp's value at pixel i is that of i + 0.5.
     assert got[..., 0].mean() == pytest.approx((centre[1] - 0.5) / 1000 * 255, abs=0.3)
     assert got[..., 1].mean() == pytest.approx((centre[0] - 0.5) / 900 * 255, abs=0.3)
     side = field_um / mpp
@@ -110,9 +112,9 @@ def test_a_field_over_the_border_is_white_there(tmp_path: Path) -> None:
 
 
 def test_fields_in_um_need_a_scale(tmp_path: Path) -> None:
-    with open_slide(save(tmp_path / "b.png", np.zeros((64, 64, 3), np.uint8))) as slide:
-        with pytest.raises(ScaleError, match="um per pixel"):
-            read_patch(slide, np.array([30.0, 30.0]), Field(32, 112.0), None)
+    black = save(tmp_path / "b.png", np.zeros((64, 64, 3), np.uint8))
+    with open_slide(black) as slide, pytest.raises(ScaleError, match="um per pixel"):
+        read_patch(slide, np.array([30.0, 30.0]), Field(32, 112.0), None)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 7, 64])
@@ -138,14 +140,18 @@ def test_closing_the_batches_stops_their_threads(tmp_path: Path) -> None:
     assert not [t for t in threading.enumerate() if t.name.startswith("mclstexp-read")]
 
 
-@pytest.mark.parametrize(("text", "x", "y"), [("0.5", 0.5, 0.5), ("0.25,0.26", 0.25, 0.26), (" 1 , 0.9", 1.0, 0.9)])
+@pytest.mark.parametrize(
+    ("text", "x", "y"), [("0.5", 0.5, 0.5), ("0.25,0.26", 0.25, 0.26), (" 1 , 0.9", 1.0, 0.9)]
+)
 def test_a_scale_is_one_number_or_two(text: str, x: float, y: float) -> None:
     parsed = parse_mpp(text)
     assert (parsed.mpp_x, parsed.mpp_y) == (x, y)
     assert "user" in parsed.source
 
 
-@pytest.mark.parametrize("text", ["", "half", "0.5,0.5,0.5", "0", "-1", "nan", "inf", "352", "0,5", "0.5;0.5"])
+@pytest.mark.parametrize(
+    "text", ["", "half", "0.5,0.5,0.5", "0", "-1", "nan", "inf", "352", "0,5", "0.5;0.5"]
+)
 def test_implausible_scales_are_refused(text: str) -> None:
     with pytest.raises(ScaleError):
         parse_mpp(text)

@@ -76,7 +76,10 @@ def test_k_beyond_the_bank_takes_the_whole_bank() -> None:
 @pytest.mark.parametrize("weighting", ["inverse-square", "softmax"])
 def test_queries_do_not_depend_on_their_company(weighting: str) -> None:
     rng = np.random.default_rng(0)
-    queries, bank = rng.normal(size=(70, 16)).astype(np.float32), rng.normal(size=(300, 16)).astype(np.float32)
+    queries, bank = (
+        rng.normal(size=(70, 16)).astype(np.float32),
+        rng.normal(size=(300, 16)).astype(np.float32),
+    )
     together = match(queries, bank, 20, weighting=weighting)
     for i in (0, 33, 69):
         alone = match(queries[i : i + 1], bank, 20, weighting=weighting)
@@ -90,7 +93,9 @@ def test_any_match_is_the_brute_force_one(seed: int, n: int, m: int, k: int) -> 
     rng = np.random.default_rng(seed)
     queries, bank = rng.normal(size=(n, 5)), rng.normal(size=(m, 5))
     found = match(queries, bank, k)
-    cosine = (queries / np.linalg.norm(queries, axis=1)[:, None]) @ (bank / np.linalg.norm(bank, axis=1)[:, None]).T
+    cosine = (queries / np.linalg.norm(queries, axis=1)[:, None]) @ (
+        bank / np.linalg.norm(bank, axis=1)[:, None]
+    ).T
     order = np.argsort(-cosine, axis=1, kind="stable")[:, : min(k, m)]
     np.testing.assert_allclose(found.cosine, np.take_along_axis(cosine, order, 1), atol=1e-9)
     np.testing.assert_array_equal(found.indices, order)
@@ -126,9 +131,7 @@ def test_a_section_is_encoded_by_itself(mode: str) -> None:
     section = np.array(["one"] * 300 + ["two"] * 50)
     mixed = np.random.default_rng(3).permutation(350)
     together = encode_spots(model, expression[mixed], positions[mixed], section[mixed])
-    apart = np.concatenate(
-        [encode_spots(model, e, p, np.full(len(e), "any")) for e, p in (one, two)]
-    )
+    apart = np.concatenate([encode_spots(model, e, p, np.full(len(e), "any")) for e, p in (one, two)])
     np.testing.assert_allclose(together, apart[mixed], atol=1e-5)
     changed = expression.copy()
     changed[300:] += 5  # section two
@@ -165,7 +168,7 @@ def test_corrected_spots_hear_only_their_neighbourhood_and_move_with_it() -> Non
     section = np.full(400, "s")
     before = encode_spots(model, expression, positions, section)
     np.testing.assert_allclose(np.linalg.norm(before, axis=1), 1, atol=1e-5)
-    moved = encode_spots(model, expression, positions + (5000, -300), section)
+    moved = encode_spots(model, expression, positions + np.array([5000, -300]), section)
     inner = (row > 2) & (row < 17) & (col > 2) & (col < 17)
     np.testing.assert_allclose(moved[inner], before[inner], atol=1e-3)
     expression[0] += 10

@@ -27,9 +27,9 @@ import pandas as pd
 import pytest
 from napari.utils.notifications import ErrorNotification, Notification, notification_manager
 from qtpy.QtCore import QPoint, Qt, QThreadPool, QTimer
-from qtpy.QtGui import QImage
+from qtpy.QtGui import QAction, QImage
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractItemView, QApplication, QComboBox, QLineEdit, QScrollArea, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QApplication, QComboBox, QLineEdit, QMenu, QScrollArea, QWidget
 
 from napari_mclstexp.core import pipeline
 from napari_mclstexp.core.bundle import save_bundle
@@ -93,10 +93,18 @@ class Window:
 
     # --- the dock and slides
 
+    def menu_entry(self) -> QAction:
+        """The dock's entry in the menu Plugins."""
+        found = [a for a in _actions(self.viewer.window.plugins_menu) if "mclSTExp" in a.text()]
+        assert len(found) == 1, [a.text() for a in found]
+        return found[0]
+
     def open_dock(self) -> MclstexpDock:
-        _, self.dock = self.viewer.window.add_plugin_dock_widget("napari-mclstexp")
-        self.qtbot.waitUntil(self.dock.isVisible)
+        """Open the dock by the menu Plugins."""
+        self.menu_entry().trigger()
         self.settle()
+        (self.dock,) = self.main.findChildren(QWidget, "mclSTExp")
+        self.qtbot.waitUntil(self.dock.isVisible)
         return self.dock
 
     def open(self, path: Path) -> None:
@@ -206,8 +214,9 @@ class Window:
         return self.dock.predict_panel.form.call_button.native
 
     def press_predict(self) -> None:
+        before = self.dock.session.job
         self.click(self.predict_button)
-        assert self.dock.session.job.running, "pressing Predict did not start anything"
+        assert self.dock.session.job is not before, "pressing Predict did not start anything"
 
     def predict(self) -> Any:
         """Press Predict, wait, and return the new result."""
@@ -281,7 +290,7 @@ class Window:
         self._notes_before = len(notification_manager.records)
 
     def shot(self, name: str) -> np.ndarray:
-        """(h, w, 3) uint8 of the window on the screen; neither canvas nor dock is one colour."""
+        """(h, w, 3) uint8 of the window on the screen; dock and canvas with a layer are not of one colour."""
         self.settle(400)
         picture = QApplication.primaryScreen().grabWindow(0).toImage()
         picture = picture.convertToFormat(QImage.Format.Format_RGB888)
@@ -294,7 +303,7 @@ class Window:
         bits.setsize(height * line)
         pixels = np.frombuffer(bits, np.uint8).reshape(height, line)[:, : width * 3]
         pixels = pixels.reshape(height, width, 3).copy()
-        for part in (self.canvas, self.dock):
+        for part in (self.canvas, self.dock) if self.viewer.layers else (self.dock,):
             corner = part.mapToGlobal(QPoint(0, 0))
             crop = pixels[
                 corner.y() : corner.y() + part.height(), corner.x() : corner.x() + part.width()
@@ -302,6 +311,13 @@ class Window:
             assert crop.size, f"{part} is off the screen"
             assert crop.std() > 4, f"{name}: the picture of {part} is of one colour"
         return pixels[: SIZE[1], : SIZE[0]]
+
+
+def _actions(menu: QMenu) -> list[QAction]:
+    found = []
+    for action in menu.actions():
+        found += _actions(action.menu()) if action.menu() else [action]
+    return found
 
 
 def workers() -> list[str]:
@@ -312,14 +328,20 @@ def workers() -> list[str]:
 
 
 @pytest.fixture
-def window(make_napari_viewer: Callable[..., napari.Viewer], qtbot: QtBot) -> Iterator[Window]:
-    """A shown viewer of fixed size with the dock open.
+def window(bare_window: Window) -> Window:
+    """A shown viewer of fixed size with the dock open."""
+    bare_window.open_dock()
+    return bare_window
+
+
+@pytest.fixture
+def bare_window(make_napari_viewer: Callable[..., napari.Viewer], qtbot: QtBot) -> Iterator[Window]:
+    """A shown viewer of fixed size, without the dock.
 
     Afterwards the window is closed as a user closes it. Then no work of ours may go on, nothing of it may
     keep the viewer alive (make_napari_viewer looks), and no unexpected error may have been told.
     """
     window = Window(make_napari_viewer(show=True), qtbot)
-    window.open_dock()
     yield window
     if hasattr(window.viewer.window, "_qt_window"):
         window.viewer.close()

@@ -1,0 +1,103 @@
+"""Whole programs in processes of their own: how napari starts and how it ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import textwrap
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _run(python: str, tmp_path: Path, program: str, *words: object) -> subprocess.CompletedProcess[str]:
+    script = tmp_path / "program.py"
+    script.write_text(textwrap.dedent(program), encoding="utf-8")
+    return subprocess.run(
+        [python, "-X", "faulthandler", str(script), *map(str, words)],
+        env={**os.environ, "NAPARI_CONFIG": str(tmp_path / "settings.yaml")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_window_before_the_plugin(python: str, tmp_path: Path, bundle: Path, slide: Path) -> None:
+    """napari draws first, then the dock is opened: the order of every user.
+
+    With Mesa's software OpenGL in the process, importing triton (which torchvision does by way of
+    torch._dynamo) ends in a segmentation fault.
+    """
+    done = _run(
+        python,
+        tmp_path,
+        """
+        import sys
+        import napari
+        from qtpy.QtTest import QTest
+
+        viewer = napari.Viewer(show=True)
+        QTest.qWait(500)
+        _, dock = viewer.window.add_plugin_dock_widget("napari-mclstexp")
+        viewer.open(sys.argv[1], plugin="napari-mclstexp")
+        QTest.qWait(500)
+        assert dock.slide_panel.mpp.text() == "0.5"
+        viewer.close()
+        """,
+        slide,
+    )
+    assert done.returncode == 0, done.stderr[:3000]
+
+
+def test_closed_in_mid_run(python: str, tmp_path: Path, bundle: Path, slide: Path) -> None:
+    """napari's own event loop; the window is closed while it predicts, and the program ends."""
+    done = _run(
+        python,
+        tmp_path,
+        """
+        import sys
+        import napari_mclstexp.core.pipeline
+        import napari
+        from qtpy.QtCore import Qt, QTimer
+        from qtpy.QtTest import QTest
+
+        viewer = napari.Viewer(show=True)
+        viewer.window.resize(1500, 950)
+        _, dock = viewer.window.add_plugin_dock_widget("napari-mclstexp")
+        viewer.open(sys.argv[1], plugin="napari-mclstexp")
+        form = dock.predict_panel.form
+        line = form.bundle.line_edit.native
+        line.selectAll()
+        QTest.keyClicks(line, sys.argv[2])
+        QTest.keyClicks(form.grid.native, "Hex")
+        box = form.pitch_um.native
+        box.selectAll()
+        QTest.keyClicks(box, "5")
+        QTest.keyClick(box, Qt.Key.Key_Tab)
+        assert form.pitch_um.value == 5, form.pitch_um.value
+        QTimer.singleShot(500, lambda: QTest.mouseClick(form.call_button.native, Qt.MouseButton.LeftButton))
+
+        def close_in_mid_run():
+            progress = dock.session.job.progress
+            if progress is not None and progress.done > 100:
+                print("closing", progress.done, progress.total, flush=True)
+                timer.stop()
+                viewer.close()
+
+        timer = QTimer()
+        timer.timeout.connect(close_in_mid_run)
+        timer.start(50)
+        QTimer.singleShot(90_000, lambda: sys.exit("it did not start"))
+        napari.run()
+        print("ended")
+        """,
+        slide,
+        bundle,
+    )
+    assert done.returncode == 0, done.stderr[:3000]
+    assert "closing" in done.stdout
+    assert "ended" in done.stdout
+    for word in ("Traceback", "QThread", "Fatal"):
+        assert word not in done.stderr, done.stderr[:3000]
