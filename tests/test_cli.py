@@ -609,21 +609,19 @@ def test_an_interrupt_ends_a_prediction_with_130_and_nothing_left(
 ) -> None:
     import pty
 
-    slide = make_slide(tmp_path / "large.tif", picture(5, 2400, 2200))
     out = tmp_path / "r.h5ad"
     out.write_bytes(b"mine")
     words = (
         "predict",
-        slide,
+        slide_path,
         "--bundle",
         bundle_path,
         "--out",
         out,
         "--overwrite",
         "--grid",
-        "8",
-        "--device",
-        "cpu",
+        "4",
+        *PREDICT,
     )
     terminal, theirs = pty.openpty()
     process = subprocess.Popen(

@@ -1,3 +1,4 @@
+# ruff: noqa: E402 - napari reads NAPARI_CONFIG when it is imported
 """Hands and eyes for tests of the window.
 
 A test sits before the shown window: it clicks and types on visible, enabled widgets and looks at what
@@ -305,9 +306,7 @@ class Window:
         pixels = pixels.reshape(height, width, 3).copy()
         for part in (self.canvas, self.dock) if self.viewer.layers else (self.dock,):
             corner = part.mapToGlobal(QPoint(0, 0))
-            crop = pixels[
-                corner.y() : corner.y() + part.height(), corner.x() : corner.x() + part.width()
-            ]
+            crop = pixels[corner.y() : corner.y() + part.height(), corner.x() : corner.x() + part.width()]
             assert crop.size, f"{part} is off the screen"
             assert crop.std() > 4, f"{name}: the picture of {part} is of one colour"
         return pixels[: SIZE[1], : SIZE[0]]
@@ -320,11 +319,9 @@ def _actions(menu: QMenu) -> list[QAction]:
     return found
 
 
-def workers() -> list[str]:
-    """Background work of ours that still runs."""
-    reading = [t.name for t in threading.enumerate() if t.name.startswith("mclstexp")]
-    pool = QThreadPool.globalInstance().activeThreadCount()
-    return reading + [f"{pool} in the thread pool"] * bool(pool)
+def readers() -> set[threading.Thread]:
+    """Threads of ours that read patches."""
+    return {t for t in threading.enumerate() if t.name.startswith("mclstexp")}
 
 
 @pytest.fixture
@@ -341,13 +338,14 @@ def bare_window(make_napari_viewer: Callable[..., napari.Viewer], qtbot: QtBot) 
     Afterwards the window is closed as a user closes it. Then no work of ours may go on, nothing of it may
     keep the viewer alive (make_napari_viewer looks), and no unexpected error may have been told.
     """
+    before = readers()
     window = Window(make_napari_viewer(show=True), qtbot)
     yield window
     if hasattr(window.viewer.window, "_qt_window"):
         window.viewer.close()
     QApplication.processEvents()
     assert QThreadPool.globalInstance().waitForDone(5000), "a worker outlived its window"
-    assert workers() == []
+    assert readers() <= before
     broken = [n.message for n in notification_manager.records if isinstance(n, ErrorNotification)]
     notification_manager.records.clear()
     window.__dict__.clear()

@@ -35,26 +35,27 @@ def _back_to_normal(window: Window) -> None:
     assert not dock.predict_panel.cancel_button.isVisible()
 
 
-@pytest.mark.parametrize(
-    ("typed", "told"),
-    [("352", "not plausible"), ("half a micron", "is no scale"), ("nan", "not plausible"), ("1,2,3", "no scale")],
-)
-def test_scale(ready: Window, typed: str, told: str) -> None:
-    ready.set_mpp(typed)
-    assert told in ready.take_one_error()
-    assert ready.dock.slide_panel.mpp.text() == "0.5", "the scale in force is not shown again"
-    assert ready.dock.session.scale == ready.dock.session.slide.scale
-    if typed == "352":
-        ready.shot("bad_scale")
-    # Leaving the field does not tell it again.
-    ready.press(Qt.Key.Key_Tab)
-    ready.settle(100)
-    assert ready.notes() == []
-    _back_to_normal(ready)
+def test_scale(ready: Window) -> None:
+    for typed, told in (
+        ("352", "not plausible"),
+        ("half", "is no scale"),
+        ("nan", "not plausible"),
+        ("1,2,3", "no scale"),
+    ):
+        ready.set_mpp(typed)
+        assert told in ready.take_one_error()
+        assert ready.dock.slide_panel.mpp.text() == "0.5", "the scale in force is not shown again"
+        assert ready.dock.session.scale == ready.dock.session.slide.scale
+        if typed == "352":
+            ready.shot("bad_scale")
+        ready.press(Qt.Key.Key_Tab)  # leaving the field does not tell it again
+        ready.settle(100)
+        assert ready.notes() == []
+        _back_to_normal(ready)
 
 
 def test_bundles(ready: Window, bundle: Path, tmp_path: Path) -> None:
-    """No bundle, a folder that is none, a changed one, pickled weights: each is refused, then a good one works."""
+    """No bundle, a folder that is none, a changed one: each is refused, then a good one works."""
     changed = tmp_path / "changed"
     shutil.copytree(bundle, changed)
     weights = bytearray((changed / "weights.safetensors").read_bytes())
@@ -98,7 +99,11 @@ def test_spots(ready: Window, tmp_path: Path) -> None:
     (tmp_path / "text.csv").write_text("not,a\ntable,at all\n", encoding="utf-8")
     (tmp_path / "outside.csv").write_text("spot_id,x_px,y_px\na,10,10\nb,99999,10\n", encoding="utf-8")
     ready.set_grid("Spots from a CSV file")
-    for name, told in (("none.csv", "no spot file"), ("text.csv", "no spot table"), ("outside.csv", "outside")):
+    for name, told in (
+        ("none.csv", "no spot file"),
+        ("text.csv", "no spot table"),
+        ("outside.csv", "outside"),
+    ):
         ready.type(ready.dock.predict_panel.form.spots.line_edit.native, str(tmp_path / name))
         ready.press_predict()
         ready.wait_idle(30_000)
@@ -121,8 +126,18 @@ def test_scale_missing_for_given_spots(window: Window, bundle: Path, tmp_path: P
     assert "--" not in told
 
 
-def test_gene(ready: Window) -> None:
+def test_gene_and_exports(ready: Window, tmp_path: Path) -> None:
+    """A gene that is not predicted; a target without a known ending, in a missing folder, or a folder."""
     ready.predict()
+    folder = tmp_path / "folder.csv"
+    folder.mkdir()
+    for path in (tmp_path / "spots.docx", tmp_path / "missing" / "spots.csv", folder):
+        ready.clear_notes()
+        ready.export(path)
+        ready.take_one_error()
+        _back_to_normal(ready)
+    assert [p.name for p in tmp_path.rglob("*")] == ["folder.csv"]
+
     ready.pick_gene("COL1A1")
     ready.clear_notes()
     ready.pick_gene("NOTAGENE")
@@ -140,19 +155,6 @@ def test_gene(ready: Window) -> None:
     assert ready.notes() == []
     ready.pick_gene("krt19")
     assert ready.layer("Predicted gene").name == "Predicted gene: KRT19"
-
-
-def test_exports(ready: Window, tmp_path: Path) -> None:
-    """A target without a known ending, in a missing folder, or that is a folder."""
-    ready.predict()
-    folder = tmp_path / "folder.csv"
-    folder.mkdir()
-    for path in (tmp_path / "spots.docx", tmp_path / "missing" / "spots.csv", folder):
-        ready.clear_notes()
-        ready.export(path)
-        ready.take_one_error()
-        _back_to_normal(ready)
-    assert [p.name for p in tmp_path.rglob("*")] == ["folder.csv"]
 
 
 def test_slide_with_unreadable_tiles(window: Window, aperio: Path) -> None:

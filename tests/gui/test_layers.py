@@ -54,7 +54,7 @@ def test_domains_layer(predicted: Window) -> None:
 
 
 def test_deleted_layers(predicted: Window) -> None:
-    """Heatmap, domains and slide are deleted in the layer list, one after the other."""
+    """Heatmap, domains and slide are deleted in the layer list; the next step works."""
     window, viewer = predicted, predicted.viewer
     viewer.layers.remove(window.layer("Predicted gene"))
     window.pick_gene("DCN")
@@ -63,40 +63,27 @@ def test_deleted_layers(predicted: Window) -> None:
     )
     viewer.layers.remove(window.layer("Domains"))
     window.choose(window.dock.domain_panel.style_box, "Filled")
-    window.pick_gene("VIM")
     window.click(window.dock.domain_panel.find)
     window.wait_idle()
     assert window.layer("Domains").contour == 0
-    viewer.layers.remove(window.layer("Predicted gene"))
-    viewer.layers.remove(window.layer("Domains"))
-    window.predict()
-    assert {layer.name for layer in viewer.layers} == {"H&E", "Domains", "Predicted gene: VIM"}
     viewer.layers.remove(window.layer("H&E"))
-    window.pick_gene("DCN")
-    window.predict()
-    viewer.layers.clear()
     window.pick_gene("VIM")
+    viewer.layers.clear()
     window.predict()
-    assert window.layer("Predicted gene")
+    assert window.layer("Predicted gene").name == "Predicted gene: VIM"
     assert window.layer("Domains")
     assert window.notes() == []
 
 
-def test_renamed_layers(predicted: Window) -> None:
-    viewer = predicted.viewer
-    for layer in viewer.layers:
+def test_renamed_and_foreign_layers(predicted: Window, other_slide: Path) -> None:
+    """Renamed layers are still ours; a layer of the user's own survives a prediction and another slide."""
+    for layer in predicted.viewer.layers:
         layer.name = f"mine {layer.name}"
-    predicted.pick_gene("DCN")
-    predicted.predict()
-    assert len(viewer.layers) == 3
-    assert predicted.notes() == []
-
-
-def test_foreign_layers_stay(predicted: Window, other_slide: Path) -> None:
-    """A layer of the user's own survives a gene, a prediction and another slide."""
     own = predicted.viewer.add_points([[100, 100]], name="my notes", units=("um", "um"))
     predicted.pick_gene("DCN")
     predicted.predict()
+    assert len(predicted.viewer.layers) == 4
+    assert predicted.notes() == []
     predicted.open(other_slide)
     assert own in predicted.viewer.layers
     assert {layer.name for layer in predicted.viewer.layers} == {"my notes", "H&E"}
@@ -131,17 +118,6 @@ def test_scale_changed_after_a_prediction(predicted: Window) -> None:
     assert "openslide" in window.dock.slide_panel.source.text()
 
 
-def test_number_of_domains_holds_for_the_next_prediction(predicted: Window) -> None:
-    """The number that the dock shows is the number that a prediction finds."""
-    window, spin = predicted, predicted.dock.domain_panel.count
-    window.type(spin.lineEdit(), "3", enter=True)
-    window.click(window.dock.domain_panel.find)
-    window.wait_idle()
-    assert window.dock.domain_panel.legend.topLevelItemCount() == 3
-    window.predict()
-    assert window.dock.domain_panel.legend.topLevelItemCount() == spin.value()
-
-
 def test_view_controls(predicted: Window) -> None:
     """Opacity and visibility by the dock's own widgets; hidden domains come back."""
     window, panel = predicted, predicted.dock.gene_panel
@@ -155,3 +131,26 @@ def test_view_controls(predicted: Window) -> None:
     window.choose(window.dock.domain_panel.style_box, "Outlines")
     assert window.layer("Domains").visible
     assert window.layer("Domains").contour > 0
+
+
+def test_order_of_layers(predicted: Window) -> None:
+    """Finding domains again does not lay them over the heatmap, nor does it change what is selected."""
+    window, layers = predicted, predicted.viewer.layers
+    order = [layer.name for layer in layers]
+    assert [name.split(":")[0] for name in order] == ["H&E", "Domains", "Predicted gene"]
+    layers.selection.active = window.layer("H&E")
+    window.click(window.dock.domain_panel.find)
+    window.wait_idle()
+    assert [layer.name for layer in layers] == order
+    assert layers.selection.active is window.layer("H&E")
+
+
+def test_number_of_domains_holds_for_the_next_prediction(predicted: Window) -> None:
+    """The number that the dock shows is the number that a prediction finds."""
+    window, spin = predicted, predicted.dock.domain_panel.count
+    window.type(spin.lineEdit(), "3", enter=True)
+    window.click(window.dock.domain_panel.find)
+    window.wait_idle()
+    assert window.dock.domain_panel.legend.topLevelItemCount() == 3
+    window.predict()
+    assert window.dock.domain_panel.legend.topLevelItemCount() == spin.value()

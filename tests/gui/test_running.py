@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.gui.conftest import Window
 
-FINE_UM = 5
+FINE_UM = 8
 
 
 @pytest.fixture
