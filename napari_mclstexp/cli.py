@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+INTERRUPTED = "Interrupted; nothing unfinished was kept."
 EXIT_DEFECT, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
@@ -41,20 +43,24 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     given = [word for word in given if word != "--debug"]
-    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO if debug else logging.WARNING, stream=sys.stderr)
+    if not debug:  # what it says of a damaged file, our error says in one line
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
         code = app(given, standalone_mode=False) or 0
+        if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this code
+            typer.echo(INTERRUPTED, err=True)
     except typer.TyperException as error:
         text = error.format_message()
         bare = text.startswith("Usage:")  # a verb without any argument: its help
         typer.echo(text if bare else f"Error: {text.rstrip('.')}. See mclstexp --help.", err=True)
         code = EXIT_USER
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("Interrupted; nothing unfinished was kept.", err=True)
+        typer.echo(INTERRUPTED, err=True)
         code = EXIT_INTERRUPTED
     except MclstexpError as error:
         if debug:
-            raise
+            traceback.print_exc()
         typer.echo(f"Error: {error}", err=True)
         code = EXIT_USER
     except Exception as error:
@@ -147,13 +153,12 @@ def train(
     licence: Annotated[str, typer.Option(help="Licence to state in the bundle.")] = "unspecified",
 ) -> None:
     """Train a model bundle on paired sections."""
-    from napari_mclstexp.core.atomic import refuse_existing
-    from napari_mclstexp.core.bundle import save_bundle
+    from napari_mclstexp.core.bundle import refuse_bundle_target, save_bundle
     from napari_mclstexp.training.fit import TrainingOptions
     from napari_mclstexp.training.fit import train as fit
     from napari_mclstexp.training.sections import read_section
 
-    refuse_existing(out, overwrite=overwrite)
+    refuse_bundle_target(out, overwrite=overwrite)
     _one_of("--mode", mode, ("corrected", "paper"))
     _one_of("--weighting", weighting, ("inverse-square", "softmax"))
     if not 32 <= patch_px <= 1024 or not 10 <= field_um <= 2000:
@@ -305,11 +310,10 @@ def bundle_import_upstream(
     overwrite: Overwrite = False,
 ) -> None:
     """Make a bundle of a reference-implementation checkpoint."""
-    from napari_mclstexp.core.atomic import refuse_existing
-    from napari_mclstexp.core.bundle import save_bundle
+    from napari_mclstexp.core.bundle import refuse_bundle_target, save_bundle
     from napari_mclstexp.training.upstream import import_upstream
 
-    refuse_existing(out, overwrite=overwrite)
+    refuse_bundle_target(out, overwrite=overwrite)
     imported = import_upstream(checkpoint, reference)
     save_bundle(imported, out, overwrite=overwrite)
     typer.echo(

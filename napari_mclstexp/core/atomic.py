@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def refuse_existing(target: Path, *, overwrite: bool) -> None:
-    """Raise ExportError when `target` exists and may not be replaced."""
+    """Raise ExportError when `target` exists and may not be replaced, or has no folder to lie in."""
+    if not target.parent.is_dir():
+        msg = f"The folder {target.parent} does not exist. Make it first, or choose another."
+        raise ExportError(msg)
     if target.exists() and not overwrite:
         msg = f"{target} exists already. Choose another name, or pass --overwrite to replace it."
         raise ExportError(msg)
@@ -124,9 +127,6 @@ def write_folder(target: Path, write: Callable[[Path], None], *, overwrite: bool
 
 
 def _sibling(target: Path) -> Path:
-    if not target.parent.is_dir():
-        msg = f"The folder {target.parent} does not exist. Make it first, or choose another."
-        raise ExportError(msg)
     try:
         handle, name = tempfile.mkstemp(
             prefix=".mclstexp-", suffix=".part" + target.suffix, dir=target.parent
@@ -161,7 +161,7 @@ def _remove(path: Path) -> None:
 
 
 def _why(target: Path, error: BaseException) -> str:
-    reason = getattr(error, "strerror", None) or str(error)
+    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
     return (
         f"{target.name} was not written: {reason}. What was there before is untouched. "
         "Close programs that use it, check free space and rights, or choose another place."

@@ -27,9 +27,9 @@ import safetensors
 import safetensors.torch
 import torch
 
-from napari_mclstexp.core.atomic import write_folder
+from napari_mclstexp.core.atomic import refuse_existing, write_folder
 from napari_mclstexp.core.bundle_files import read_members
-from napari_mclstexp.core.h5 import read_anndata
+from napari_mclstexp.core.h5 import read_anndata, write_h5ad
 from napari_mclstexp.core.model import EMBEDDING, MODES, MclSTExp, Mode
 from napari_mclstexp.core.retrieval import WEIGHTINGS, Weighting
 from napari_mclstexp.errors import BundleError
@@ -143,6 +143,24 @@ class Bundle:
         return model.eval()
 
 
+def refuse_bundle_target(target: Path, *, overwrite: bool) -> None:
+    """Raise, before any work, when a bundle cannot be written there.
+
+    Raises
+    ------
+    ExportError
+        The target exists and may not be replaced, or its parent folder does not exist.
+    BundleError
+        The target is something other than a bundle folder.
+    """
+    refuse_existing(target, overwrite=overwrite)
+    if not target.exists() or (target / SPEC).is_file():
+        return
+    if not target.is_dir() or any(target.iterdir()):
+        msg = f"{target} holds something other than a bundle folder; it is not replaced."
+        raise BundleError(msg)
+
+
 def save_bundle(bundle: Bundle, target: Path, *, half: bool = False, overwrite: bool = False) -> Path:
     """Write a bundle folder, whole or not at all.
 
@@ -167,9 +185,7 @@ def save_bundle(bundle: Bundle, target: Path, *, half: bool = False, overwrite: 
     ExportError
         See :func:`.atomic.write_folder`.
     """
-    if overwrite and target.exists() and not (target / SPEC).is_file() and any(target.iterdir()):
-        msg = f"{target} is a folder that holds something other than a bundle; it is not replaced."
-        raise BundleError(msg)
+    refuse_bundle_target(target, overwrite=overwrite)
 
     def write(folder: Path) -> None:
         weights = {
@@ -186,7 +202,7 @@ def save_bundle(bundle: Bundle, target: Path, *, half: bool = False, overwrite: 
             var=pd.DataFrame(index=list(bundle.spec.genes)),
             obsm={"embedding": bundle.embeddings, "position": bundle.positions},
         )
-        reference.write_h5ad(folder / REFERENCE, compression="gzip")
+        write_h5ad(reference, folder / REFERENCE)
         hashes = {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in (WEIGHTS, REFERENCE)}
         text = {"schema_version": SCHEMA_VERSION, **asdict(bundle.spec), "sha256": hashes}
         (folder / SPEC).write_text(
@@ -213,7 +229,7 @@ def load_bundle(path: Path) -> Bundle:
     Raises
     ------
     BundleError
-        Missing or unexpected file, hash mismatch, newer schema, wrong shape, non-finite number.
+        Missing file, hash mismatch, newer schema, wrong shape, non-finite number.
     """
     members = read_members(Path(path), (SPEC, WEIGHTS, REFERENCE))
     document = _parse(members[SPEC])
@@ -283,13 +299,17 @@ def _spec(document: dict[str, Any]) -> BundleSpec:
         valid = (
             spec.mode in MODES
             and spec.weighting in WEIGHTINGS
-            and 32 <= int(spec.patch_px) <= 2048
-            and int(spec.top_k) >= 1
-            and float(spec.temperature) > 0
+            and _whole(spec.patch_px, 32, 2048)
+            and _whole(spec.top_k, 1, 10**9)
+            and _real(spec.temperature, 1e-6, 1e6)
             and len(spec.genes) > 0
             and all(isinstance(gene, str) and gene for gene in spec.genes)
-            and (spec.mpp is None or 0.05 <= float(spec.mpp) <= 20)
-            and (spec.mpp is None or float(spec.field_um or 0) > 0)
+            and all(isinstance(section, dict) for section in spec.sections)
+            and isinstance(spec.training, dict)
+            and all(isinstance(t, str) for t in (spec.name, spec.normalisation, spec.licence, spec.citation))
+            and (spec.mpp is None) == (spec.field_um is None)
+            and (spec.mpp is None or _real(spec.mpp, 0.05, 20))
+            and (spec.field_um is None or _real(spec.field_um, 1, 10_000))
         )
     except (KeyError, TypeError, ValueError) as error:
         msg = f"{SPEC} lacks an entry or has one of the wrong kind: {error}."
@@ -301,6 +321,14 @@ def _spec(document: dict[str, Any]) -> BundleSpec:
         msg = f"{SPEC} names a gene twice."
         raise BundleError(msg)
     return spec
+
+
+def _whole(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _real(value: object, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
 def _weights(content: bytes) -> dict[str, torch.Tensor]:
@@ -326,6 +354,9 @@ def _check_numbers(bundle: Bundle) -> None:
     shapes = (bundle.expression.shape, bundle.embeddings.shape, bundle.positions.shape)
     if count == 0 or shapes != ((count, len(bundle.spec.genes)), (count, EMBEDDING), (count, 2)):
         msg = f"{REFERENCE} has parts of the wrong shape: {shapes}."
+        raise BundleError(msg)
+    if bundle.spec.top_k > count:
+        msg = f"{SPEC} asks for {bundle.spec.top_k} matches of {count} reference spots."
         raise BundleError(msg)
     for name in ("expression", "embeddings", "positions"):
         if not np.isfinite(getattr(bundle, name)).all():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
 
 from napari_mclstexp.errors import BundleError
@@ -54,10 +56,19 @@ def read_members(path: Path, names: tuple[str, ...]) -> dict[str, bytes]:
         raise BundleError(msg)
     try:
         with zipfile.ZipFile(path) as archive:
+            _refuse_paths_outside(archive)
             return {name: _read_zipped(archive, name) for name in names}
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         msg = f"{path.name} is no model bundle: neither a folder nor a readable zip."
         raise BundleError(msg) from error
+
+
+def _refuse_paths_outside(archive: zipfile.ZipFile) -> None:
+    for name in archive.namelist():
+        windows = PureWindowsPath(name)
+        if ".." in PurePosixPath(name).parts or ".." in windows.parts or windows.anchor:
+            msg = f"The zipped bundle names a file outside itself ({name!r}); refused."
+            raise BundleError(msg)
 
 
 def _read_zipped(archive: zipfile.ZipFile, name: str) -> bytes:

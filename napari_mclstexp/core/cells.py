@@ -43,17 +43,26 @@ def spot_cells(grid: SpotGrid) -> NDArray[np.object_]:
     unit = np.array([width, height])
     points = grid.centres_px[:, ::-1] / unit  # isotropic, in pitches
     own = shapely.polygons(points[:, None, :] + _outline(grid.layout)[None])
-    distinct = len(np.unique(points.round(6), axis=0))
-    if distinct == len(points) and distinct > 3:
-        area = shapely.box(*(points.min(axis=0) - 2), *(points.max(axis=0) + 2))
-        try:
-            nearest = shapely.voronoi_polygons(shapely.multipoints(points), extend_to=area, ordered=True)
-            own = shapely.intersection(own, np.array(shapely.get_parts(nearest)))
-        except shapely.GEOSException:  # spots on one line have no Voronoi diagram
-            pass
+    if grid.layout == "given":
+        own = _apart(points, own)
     return np.asarray(
         shapely.set_precision(shapely.transform(own, lambda xy: xy * unit), SNAP_PX, mode="valid_output")
     )
+
+
+def _apart(points: NDArray[np.float64], own: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Clip outlines to where their own point is nearest; of several points at one place the first has all."""
+    places, first, of = np.unique(points.round(6), axis=0, return_index=True, return_inverse=True)
+    cells = own.copy()
+    if len(places) > 1:
+        area = shapely.box(*(points.min(axis=0) - 2), *(points.max(axis=0) + 2))
+        nearest = shapely.voronoi_polygons(shapely.multipoints(places), extend_to=area, ordered=True)
+        parts = shapely.make_valid(np.array(shapely.get_parts(nearest)))
+        cells = shapely.intersection(own, parts[of.ravel()])
+    later = np.ones(len(points), dtype=bool)
+    later[first] = False
+    cells[later] = shapely.Polygon()
+    return np.asarray(cells)
 
 
 def domain_areas(grid: SpotGrid, domains: Domains) -> dict[int, shapely.Geometry]:
@@ -75,7 +84,7 @@ def domain_areas(grid: SpotGrid, domains: Domains) -> dict[int, shapely.Geometry
     areas = {}
     for label in sorted(domains.names):
         members = cells[domains.labels == label]
-        if len(members):
+        if len(members) and not shapely.is_empty(members).all():
             areas[label] = shapely.make_valid(shapely.union_all(members, grid_size=SNAP_PX))
     return areas
 

@@ -18,6 +18,16 @@ DEFAULT_DOMAINS = 7
 MAX_DOMAINS = 30
 
 
+def check_domains(count: int, seed: int) -> None:
+    """Raise GridError unless so many domains can be asked for, with such a seed."""
+    if not 1 <= count <= MAX_DOMAINS:
+        msg = f"{count} domains cannot be found. Choose 1 to {MAX_DOMAINS}."
+        raise GridError(msg)
+    if not 0 <= seed < 2**32:
+        msg = f"The seed {seed} is out of range. Choose 0 to {2**32 - 1}."
+        raise GridError(msg)
+
+
 def find_domains(result: Result, count: int = DEFAULT_DOMAINS, seed: int = 0) -> Result:
     """Label each spot with a domain, the largest first.
 
@@ -40,9 +50,7 @@ def find_domains(result: Result, count: int = DEFAULT_DOMAINS, seed: int = 0) ->
     GridError
         `count` is out of range.
     """
-    if not 1 <= count <= MAX_DOMAINS:
-        msg = f"{count} domains cannot be found. Choose 1 to {MAX_DOMAINS}."
-        raise GridError(msg)
+    check_domains(count, seed)
     values = result.expression.astype(np.float64)
     distinct = len(np.unique(values, axis=0))
     count = min(count, distinct)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -228,13 +229,15 @@ def read_spots(path: Path) -> tuple[NDArray[np.str_], NDArray[np.float64]]:
         The file is not there, or is no such table.
     """
     try:
-        table = pd.read_csv(path, dtype={"spot_id": str}, keep_default_na=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row with a value too many
+            table = pd.read_csv(path, dtype={"spot_id": str}, keep_default_na=False, index_col=False)
         ids = table["spot_id"].to_numpy(dtype=str)
         xy = table[["x_px", "y_px"]].to_numpy(dtype=np.float64)
     except FileNotFoundError as error:
         msg = f"There is no spot file at {path}."
         raise GridError(msg) from error
-    except (KeyError, ValueError, OSError, pd.errors.ParserError) as error:
+    except (KeyError, ValueError, OSError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         msg = f"{path.name} is no spot table. It needs the columns spot_id,x_px,y_px, with numbers in px."
         raise GridError(msg) from error
     return ids, xy

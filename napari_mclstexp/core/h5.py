@@ -7,6 +7,7 @@ value is read. Specification: HDF5 File Format 3.0.
 
 from __future__ import annotations
 
+import io
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
@@ -74,15 +75,26 @@ def read_anndata(source: Path | IO[bytes], error: type[MclstexpError], name: str
         Its content, in memory.
     """
     with open_h5(source, error, name) as file:
+        if file.attrs.get("encoding-type") != "anndata":
+            msg = f"{name} is an HDF5 file, but holds no AnnData."
+            raise error(msg)
         try:
             data = ad.io.read_elem(file)
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError, ad.io.IORegistryError) as cause:
+        except Exception as cause:
             msg = f"{name} is damaged or not an .h5ad file: {type(cause).__name__}."
             raise error(msg) from cause
     if not isinstance(data, ad.AnnData):
         msg = f"{name} is an HDF5 file, but holds no AnnData."
         raise error(msg)
     return data
+
+
+def write_h5ad(data: ad.AnnData, path: Path) -> None:
+    """Write an AnnData compressed, by way of memory: HDF5 cannot be trusted to survive a full disk."""
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        ad.io.write_elem(file, "/", data, dataset_kwargs={"compression": "gzip"})
+    path.write_bytes(memory.getbuffer())
 
 
 def _check(file: h5py.File, error: type[MclstexpError], name: str) -> None:

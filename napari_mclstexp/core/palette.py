@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 COLOURS = (
     "#0072b2", "#e69f00", "#009e73", "#56b4e9", "#d55e00", "#f0e442", "#332288", "#44aa99",
     "#8a5a00", "#88ccee", "#117733", "#bbbbbb", "#6699cc", "#999933", "#004488", "#ddcc77",
@@ -17,3 +19,8 @@ def domain_colour(label: int) -> str:
 def rgb(colour: str) -> tuple[int, int, int]:
     """Red, green and blue (0 to 255) of ``#rrggbb``."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def is_colour(text: str) -> bool:
+    """Whether a text is ``#rrggbb``."""
+    return re.fullmatch(r"#[0-9a-fA-F]{6}", text) is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_mclstexp.core.bundle import Bundle, load_bundle
-from napari_mclstexp.core.domains import DEFAULT_DOMAINS, find_domains
+from napari_mclstexp.core.domains import DEFAULT_DOMAINS, check_domains, find_domains
 from napari_mclstexp.core.export import export_result
 from napari_mclstexp.core.grid import SpotGrid, given_grid, make_grid, parse_grid, read_spots
 from napari_mclstexp.core.predict import Progress, predict
@@ -122,6 +122,7 @@ def predict_and_label(
     MclstexpError
         Of the class that says what is wrong.
     """
+    check_domains(domains, seed)
     if bundle.spec.mpp is not None and scale is None:
         raise ScaleError(MISSING_MPP)
     yield Progress("Finding tissue", 0, 0)

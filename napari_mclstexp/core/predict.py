@@ -120,7 +120,7 @@ def predict(
     if not 1 <= k <= len(bundle.expression):
         msg = f"top-k is {k}, but the bundle has {len(bundle.expression)} reference spots. Choose 1 to that."
         raise BundleError(msg)
-    batch = batch_size or default_batch_size(spec.patch_px, chosen)
+    batch = default_batch_size(spec.patch_px, chosen) if batch_size is None else batch_size
     if batch < 1:
         msg = f"A batch of {batch} patches cannot be. Choose 1 or more."
         raise DeviceError(msg)

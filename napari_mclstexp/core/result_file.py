@@ -13,10 +13,10 @@ import pandas as pd
 from napari_mclstexp.core.atomic import write_file
 from napari_mclstexp.core.cells import pitch_px
 from napari_mclstexp.core.grid import SpotGrid
-from napari_mclstexp.core.h5 import read_anndata
-from napari_mclstexp.core.palette import domain_colour
+from napari_mclstexp.core.h5 import read_anndata, write_h5ad
+from napari_mclstexp.core.palette import domain_colour, is_colour
 from napari_mclstexp.core.result import Domains, Provenance, Result
-from napari_mclstexp.errors import ResultError
+from napari_mclstexp.errors import ExportError, ResultError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,6 +68,9 @@ def to_anndata(result: Result) -> ad.AnnData:
     if result.domains is not None:
         labels = sorted(result.domains.names)
         names = [result.domains.names[label] for label in labels]
+        if len(set(names)) != len(names):
+            msg = "Two domains have the same name. Give each its own."
+            raise ExportError(msg)
         codes = np.searchsorted(labels, result.domains.labels)
         codes[result.domains.labels == 0] = -1
         obs["domain"] = pd.Categorical.from_codes(codes, categories=names)
@@ -96,9 +99,7 @@ def save_result(result: Result, path: Path, *, overwrite: bool = False) -> Path:
             msg = "the file did not read back as it was written"
             raise OSError(msg)
 
-    return write_file(
-        path, lambda p: data.write_h5ad(p, compression="gzip"), overwrite=overwrite, verify=verify
-    )
+    return write_file(path, lambda p: write_h5ad(data, p), overwrite=overwrite, verify=verify)
 
 
 def load_result(path: Path) -> Result:
@@ -127,7 +128,7 @@ def load_result(path: Path) -> Result:
     if not isinstance(about, dict):
         msg = f"{path.name} was not written by mclstexp predict: it lacks its provenance."
         raise ResultError(msg)
-    if int(about.get("schema_version", 0)) != SCHEMA_VERSION:
+    if about.get("schema_version") != SCHEMA_VERSION:
         msg = (
             f"{path.name} has result format {about.get('schema_version')}; this version reads "
             f"{SCHEMA_VERSION}. Update napari-mclstexp."
@@ -145,7 +146,8 @@ def _from_anndata(data: ad.AnnData, about: Mapping[str, Any]) -> Result:
     xy = np.asarray(data.obsm["spatial"], dtype=np.float64)
     images = data.uns["spatial"][LIBRARY]["images"]
     expression = np.asarray(data.X, dtype=np.float32)
-    if not (np.isfinite(expression).all() and np.isfinite(xy).all()):
+    trusts = data.obs[["similarity", "spread", "effective_k"]].to_numpy(dtype=np.float64)
+    if not all(np.isfinite(part).all() for part in (expression, xy, trusts)):
         msg = "numbers that are not finite"
         raise ValueError(msg)
     domains = None
@@ -153,7 +155,8 @@ def _from_anndata(data: ad.AnnData, about: Mapping[str, Any]) -> Result:
         column = data.obs["domain"].astype("category")
         names = {i + 1: str(name) for i, name in enumerate(column.cat.categories)}
         given = [str(c) for c in data.uns.get("domain_colors", [])]
-        colours = given if len(given) == len(names) else [domain_colour(i) for i in names]
+        fits = len(given) == len(names) and all(is_colour(c) for c in given)
+        colours = given if fits else [domain_colour(i) for i in names]
         domains = Domains(
             (column.cat.codes.to_numpy() + 1).astype(np.int32),
             names,

@@ -144,10 +144,16 @@ def train(
     if options.epochs < 1:
         msg = f"{options.epochs} epochs cannot be trained. Choose 1 or more."
         raise SectionError(msg)
+    if options.batch_size is not None and options.batch_size < 2:
+        msg = f"A batch of {options.batch_size} spots has nothing to contrast. Choose 2 or more."
+        raise SectionError(msg)
+    if options.top_k < 1:
+        msg = f"top-k is {options.top_k}. Choose 1 or more."
+        raise SectionError(msg)
     paper = options.mode == "paper"
     device = choose_device(options.device)
     torch.manual_seed(options.seed)
-    genes = choose_genes(sections, options.genes)
+    genes = choose_genes(sections, options.genes, options.min_counts)
     patch = Field(PAPER_PATCH_PX, None) if paper else Field(options.patch_px, options.field_um)
     data = load_training_data(sections, genes, patch, options.min_counts)
     if data.poor:

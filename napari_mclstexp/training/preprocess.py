@@ -45,7 +45,9 @@ def rich_spots(section: Section, min_counts: int = MIN_COUNTS) -> NDArray[np.boo
     return np.asarray(section.counts.sum(axis=1)).ravel() >= min_counts
 
 
-def choose_genes(sections: list[Section], wanted: str | int = 1000) -> tuple[str, ...]:
+def choose_genes(
+    sections: list[Section], wanted: str | int = 1000, min_counts: int = MIN_COUNTS
+) -> tuple[str, ...]:
     """Genes to learn: those of a file, or the most variable over the training sections.
 
     Parameters
@@ -54,6 +56,8 @@ def choose_genes(sections: list[Section], wanted: str | int = 1000) -> tuple[str
         Training sections; a gene must be counted in each of them.
     wanted : str or int
         How many, or a text file with one symbol a line.
+    min_counts : int
+        Spots with fewer counts have no say.
 
     Returns
     -------
@@ -81,9 +85,12 @@ def choose_genes(sections: list[Section], wanted: str | int = 1000) -> tuple[str
     parts = []
     for section in sections:
         columns = {gene: i for i, gene in enumerate(section.genes)}
-        values = normalise(section.counts[np.flatnonzero(rich_spots(section))])
+        values = normalise(section.counts[np.flatnonzero(rich_spots(section, min_counts))])
         parts.append(values[:, [columns[gene] for gene in names]])
     values = sparse.vstack(parts).tocsr()
+    if values.shape[0] == 0:
+        msg = f"No spot has {min_counts} counts or more. Check the counts, or lower --min-counts."
+        raise SectionError(msg)
     mean = np.asarray(values.mean(axis=0)).ravel()
     variance = np.asarray(values.multiply(values).mean(axis=0)).ravel() - mean**2
     order = np.argsort(-variance, kind="stable")[:count]

@@ -7,6 +7,7 @@ full-resolution image, and an ``.h5ad`` that names its slide.
 from __future__ import annotations
 
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
@@ -130,7 +131,7 @@ def _read_her2st(folder: Path, name: str) -> Section:
         xy = spots[["pixel_x", "pixel_y"]].astype(np.float64)
         array = spots[["x", "y"]].astype(np.float64)
         values = counts.to_numpy(dtype=np.float64)
-    except (OSError, EOFError, KeyError, ValueError, pd.errors.ParserError) as error:
+    except (OSError, EOFError, zlib.error, KeyError, ValueError, pd.errors.ParserError) as error:
         msg = f"Section {name}: the counts or spots table is damaged ({error})."
         raise SectionError(msg) from error
     both = [i for i in counts.index if i in xy.index]
@@ -158,12 +159,12 @@ def _read_visium(folder: Path, image: Path) -> Section:
         msg = f"There is no image at {image}."
         raise SectionError(msg)
     data = read_visium(folder)
-    mpp = 100.0 / median_spacing(data.xy_px)
+    mpp = data.pitch_um / data.pitch_px
     return Section(
         name=folder.name,
         patient=folder.name,
         slide=image,
-        scale=Scale(mpp, mpp, "100-um spot pitch"),
+        scale=Scale(mpp, mpp, f"{data.pitch_um:g}-um spot pitch"),
         ids=data.ids,
         xy_px=data.xy_px,
         array_xy=data.array_xy,

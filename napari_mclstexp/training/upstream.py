@@ -122,7 +122,9 @@ def _read_checkpoint(path: Path) -> dict[str, torch.Tensor]:
             "anew with torch.save(model.state_dict(), ...)."
         )
         raise BundleError(msg) from error
-    if not isinstance(loaded, dict) or not all(isinstance(v, torch.Tensor) for v in loaded.values()):
+    if not isinstance(loaded, dict) or not all(
+        isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in loaded.items()
+    ):
         msg = f"{path.name} is not a state dict: it should map names to tensors."
         raise BundleError(msg)
     renamed = {}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import re
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,9 @@ import pandas as pd
 from scipy import io as scipy_io
 from scipy import sparse
 
+from napari_mclstexp.core.grid import VISIUM_PITCH_UM
 from napari_mclstexp.core.h5 import open_h5
+from napari_mclstexp.core.scale import median_spacing
 from napari_mclstexp.errors import SectionError
 
 if TYPE_CHECKING:
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 
 MATRIX_H5 = "filtered_feature_bc_matrix.h5"
 MATRIX_FOLDER = "filtered_feature_bc_matrix"
+HD_BIN = re.compile(r"square_(\d{3})um")
+"""Visium HD names the folder of each bin size so."""
 POSITIONS = ("tissue_positions.parquet", "tissue_positions.csv", "tissue_positions_list.csv")
 COLUMNS = ["barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres"]
 
@@ -40,6 +46,8 @@ class VisiumSpots:
         Gene symbols, made unique by their order.
     counts : scipy.sparse.csr_matrix
         (N, G).
+    pitch_um, pitch_px : float
+        Distance between neighbouring spots, over all positions of the array.
     """
 
     ids: NDArray[np.str_]
@@ -47,6 +55,8 @@ class VisiumSpots:
     array_xy: NDArray[np.float64]
     genes: tuple[str, ...]
     counts: sparse.csr_matrix
+    pitch_um: float
+    pitch_px: float
 
 
 def read_visium(folder: Path) -> VisiumSpots:
@@ -75,6 +85,7 @@ def read_visium(folder: Path) -> VisiumSpots:
     if len(keep) == 0:
         msg = f"{folder}: no barcode has both counts and a position in tissue."
         raise SectionError(msg)
+    bin_size = HD_BIN.fullmatch(folder.name)
     found = in_tissue.iloc[at[keep]]
     return VisiumSpots(
         ids=np.array(barcodes, dtype=str)[keep],
@@ -82,6 +93,8 @@ def read_visium(folder: Path) -> VisiumSpots:
         array_xy=found[["array_col", "array_row"]].to_numpy(dtype=np.float64),
         genes=_unique(genes),
         counts=counts[keep],
+        pitch_um=float(bin_size[1]) if bin_size else VISIUM_PITCH_UM,
+        pitch_px=median_spacing(positions[COLUMNS[-2:]].to_numpy(dtype=np.float64)),
     )
 
 
@@ -125,7 +138,7 @@ def _matrix(folder: Path) -> tuple[list[str], list[str], sparse.csr_matrix]:
         features = _table(path, "features.tsv")
         matrix = path / "matrix.mtx"
         counts = scipy_io.mmread(matrix if matrix.is_file() else path / "matrix.mtx.gz")
-    except (OSError, ValueError, IndexError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
         msg = f"{path} is damaged or incomplete: {error}."
         raise SectionError(msg) from error
     return barcodes, [row[1] for row in features], sparse.csr_matrix(counts.T).astype(np.float64)

@@ -35,10 +35,10 @@ def write_csv(result: Result, path: Path, *, overwrite: bool = False) -> Path:
     table = pd.DataFrame(
         {
             "spot_id": [_text(i) for i in result.grid.ids],
-            "x_px": x,
-            "y_px": y,
-            "x_um": x * about.mpp_x,
-            "y_um": y * about.mpp_y,
+            "x_px": x.round(3),
+            "y_px": y.round(3),
+            "x_um": (x * about.mpp_x).round(3),
+            "y_um": (y * about.mpp_y).round(3),
             "domain": _domains(result),
             **{gene: result.expression[:, i] for i, gene in enumerate(map(_text, result.genes))},
         }
@@ -50,7 +50,7 @@ def write_csv(result: Result, path: Path, *, overwrite: bool = False) -> Path:
     write_file(beside, lambda p: _write(p, text), overwrite=overwrite)
     return write_file(
         path,
-        lambda p: table.to_csv(p, index=False, float_format="%.6g", encoding="utf-8"),
+        lambda p: table.to_csv(p, index=False, float_format="%.9g", encoding="utf-8"),
         overwrite=overwrite,
     )
 

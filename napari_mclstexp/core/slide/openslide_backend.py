@@ -35,8 +35,14 @@ class OpenSlideSlide(Slide):
         full_w, full_h = handle.dimensions
         width = int(properties.get(openslide.PROPERTY_NAME_BOUNDS_WIDTH, full_w))
         height = int(properties.get(openslide.PROPERTY_NAME_BOUNDS_HEIGHT, full_h))
+
+        def within(downsample: float) -> tuple[int, int]:
+            return max(1, int(width / downsample)), max(1, int(height / downsample))
+
+        whole = (width, height) == (full_w, full_h)
         levels = [
-            Level(max(1, int(width / d)), max(1, int(height / d)), float(d)) for d in handle.level_downsamples
+            Level(*(size if whole else (max(1, int(width / d)), max(1, int(height / d)))), float(d))
+            for size, d in zip(handle.level_dimensions, handle.level_downsamples, strict=True)
         ]
         super().__init__(path, properties[openslide.PROPERTY_NAME_VENDOR], levels, _scale(properties))
 

@@ -79,7 +79,7 @@ class PillowSlide(Slide):
         with self._open() as image:
             if level:  # Pillow takes the largest reduction that still covers what is asked for
                 scale = JPEG_SCALES[level]
-                image.draft("RGB", (image.width // scale, image.height // scale))
+                image.draft("RGB", (max(1, image.width // scale), max(1, image.height // scale)))
             try:
                 image.load()
             except (OSError, ValueError, SyntaxError) as error:

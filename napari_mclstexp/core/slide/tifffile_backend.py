@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 
 MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 TO_UM = {"µm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4}
-FAULTS = (tifffile.TiffFileError, OSError, ValueError, KeyError, IndexError, struct.error, RuntimeError)
+FAULTS = (
+    tifffile.TiffFileError,
+    OSError,
+    ValueError,
+    KeyError,
+    IndexError,
+    struct.error,
+    RuntimeError,
+    ZeroDivisionError,
+)
 
 
 class TifffileSlide(Slide):
@@ -38,21 +47,21 @@ class TifffileSlide(Slide):
         try:
             series = self._tiff.series[0]
             self._check(series)
-            self._stores = [level.aszarr() for level in series.levels]
-            self._arrays: list[Any] = [zarr.open(store, mode="r") for store in self._stores]
-        except FAULTS as error:
+            self._arrays: list[Any] = [
+                zarr.open(series.aszarr(level=i), mode="r") for i in range(len(series.levels))
+            ]
+            self._planar = series.axes == "SYX"
+            rows, columns = (1, 2) if self._planar else (0, 1)
+            sizes = [(a.shape[columns], a.shape[rows]) for a in self._arrays]
+            levels = [Level(w, h, sizes[0][0] / w) for w, h in sizes]
+            kind = "ome-tiff" if self._tiff.is_ome else "tiff"
+            super().__init__(path, kind, levels, self._scale())
+        except (SlideError, *FAULTS) as error:
             self._tiff.close()
-            msg = f"{path.name} cannot be read: {error}."
+            if isinstance(error, SlideError):
+                raise
+            msg = f"{path.name} is damaged or cut off: {error}. Check that the copy is complete."
             raise SlideError(msg) from error
-        except SlideError:
-            self._tiff.close()
-            raise
-        self._planar = series.axes == "SYX"
-        rows, columns = (1, 2) if self._planar else (0, 1)
-        sizes = [(a.shape[columns], a.shape[rows]) for a in self._arrays]
-        levels = [Level(w, h, sizes[0][0] / w) for w, h in sizes]
-        kind = "ome-tiff" if self._tiff.is_ome else "tiff"
-        super().__init__(path, kind, levels, self._scale())
 
     @staticmethod
     def is_tiff(head: bytes) -> bool:
@@ -71,6 +80,19 @@ class TifffileSlide(Slide):
             return False
 
     def _check(self, series: tifffile.TiffPageSeries) -> None:
+        if not all(level.size for level in series.levels):
+            msg = f"{self.path.name} is damaged: it has a level without pixels. Copy it again."
+            raise SlideError(msg)
+        ends = (
+            offset + count
+            for level in series.levels
+            for page in level.pages
+            if page is not None
+            for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
+        )
+        if max(ends, default=0) > self._tiff.filehandle.size:
+            msg = f"{self.path.name} is cut off: its pixels run beyond the file's end. Copy it again."
+            raise SlideError(msg)
         samples = dict(zip(series.axes, series.shape, strict=True)).get("S")
         axes_known = series.axes in ("YXS", "SYX")  # interleaved or planar
         if not axes_known or series.dtype != np.uint8 or samples not in (3, 4):
