@@ -330,10 +330,15 @@ def bundle_is_native(field_um: float) -> bool:
 
 def _ask_mpp(grid: str | None, spots: Path | None, bundle: Path) -> Any:
     """Scale typed on a terminal; None where it is not needed or nobody can be asked."""
+    from napari_mclstexp.core.pipeline import MISSING_MPP
     from napari_mclstexp.core.scale import parse_mpp
+    from napari_mclstexp.errors import ScaleError
 
-    if not sys.stdin.isatty() or (spots is not None and grid is None and _native(bundle)):
+    if spots is not None and grid is None and _native(bundle):
         return None
+    if not sys.stdin.isatty():
+        msg = f"{MISSING_MPP} Add --mpp M to the command."
+        raise ScaleError(msg)
     return parse_mpp(typer.prompt("The slide does not tell its scale. um per pixel (20x: about 0.5)"))
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_mclstexp.core.domains import DEFAULT_DOMAINS
+
 if TYPE_CHECKING:
     from napari_mclstexp.core.bundle import Bundle
     from napari_mclstexp.core.predict import Progress
@@ -27,11 +29,14 @@ class JobState:
         How far it has come.
     message : str
         How the last one ended, in plain words.
+    asked_by : str
+        Which step asked for it: slide, predict, domains or export.
     """
 
     running: bool = False
     progress: Progress | None = None
     message: str = ""
+    asked_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,7 @@ class Session:
         self._gene: str | None = None
         self._job = JobState()
         self._view = View()
+        self._domain_count = DEFAULT_DOMAINS
         self._retired: list[Slide] = []
         self.bundles: dict[str, Bundle] = {}
 
@@ -117,6 +123,15 @@ class Session:
             self._view = view
             self.view_changed.emit()
 
+    @property
+    def domain_count(self) -> int:
+        """How many domains to find."""
+        return self._domain_count
+
+    def set_domain_count(self, count: int) -> None:
+        """Find so many domains from now on."""
+        self._domain_count = count
+
     def set_slide(self, slide: Slide | None) -> None:
         """Open another slide; its predecessor's result goes with it."""
         if slide is self._slide:
@@ -135,10 +150,14 @@ class Session:
             self._close_retired()
 
     def set_scale(self, scale: Scale | None) -> None:
-        """Take another scale."""
-        if scale != self._scale:
-            self._scale = scale
-            self.scale_changed.emit()
+        """Take another scale; a prediction made with the former one goes."""
+        if scale == self._scale:
+            return
+        self._scale = scale
+        self._result = None
+        self.scale_changed.emit()
+        self.result_changed.emit()
+        self.gene_changed.emit()
 
     def set_result(self, result: Result) -> None:
         """Show another result; the gene stays where the result has it, else the most variable is taken."""

@@ -25,7 +25,10 @@ def refuse_existing(target: Path, *, overwrite: bool) -> None:
         msg = f"The folder {target.parent} does not exist. Make it first, or choose another."
         raise ExportError(msg)
     if target.exists() and not overwrite:
-        msg = f"{target} exists already. Choose another name, or pass --overwrite to replace it."
+        msg = (
+            f"{target.name} exists already in {target.parent}. Choose another name, or allow it to be "
+            "replaced (--overwrite)."
+        )
         raise ExportError(msg)
 
 

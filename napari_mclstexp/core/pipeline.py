@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_mclstexp.core.scale import Scale
 
 __all__ = [
+    "MISSING_MPP",
     "Bundle",
     "Progress",
     "Slide",
@@ -41,8 +42,8 @@ __all__ = [
 ]
 
 MISSING_MPP = (
-    "The scale of this slide is unknown: the file does not say how many um a pixel is. Give it with "
-    "--mpp M (um per pixel, such as 0.5; 20x scans have about 0.5, 40x about 0.25)."
+    "The scale of this slide is unknown: the file does not say how many um a pixel is. Give um per pixel, "
+    "such as 0.5 (20x scans have about 0.5, 40x about 0.25)."
 )
 
 

@@ -37,15 +37,12 @@ class PredictRequest:
         CSV of spots instead of a grid.
     device : str
         Where the network runs.
-    domains : int
-        Number of domains.
     """
 
     bundle: Path
     grid: str
     spots: Path | None
     device: str
-    domains: int
 
 
 class Controller:
@@ -73,7 +70,7 @@ class Controller:
             _ = slide.fingerprint
             return slide
 
-        self._start(steps(), self._session.set_slide, "")
+        self._start(steps(), self._session.set_slide, "", "slide")
 
     def set_mpp(self, text: str) -> None:
         """Take um per px as typed; the slide's own where nothing is typed."""
@@ -96,7 +93,7 @@ class Controller:
 
     def predict(self, request: PredictRequest) -> None:
         """Predict the open slide on a worker."""
-        slide, scale = self._session.slide, self._session.scale
+        slide, scale, count = self._session.slide, self._session.scale, self._session.domain_count
         if slide is None:
             show_error("Open a slide first.")
             return
@@ -112,11 +109,11 @@ class Controller:
                     grid=request.grid,
                     spots=request.spots,
                     device=request.device,
-                    domains=request.domains,
+                    domains=count,
                 )
             )
 
-        self._start(steps(), self._session.set_result, "Done.")
+        self._start(steps(), self._session.set_result, "Done.", "predict")
 
     def find_domains(self, count: int) -> None:
         """Find domains anew on a worker."""
@@ -128,7 +125,7 @@ class Controller:
             yield Progress("Finding domains", 0, 0)
             return pipeline.find_domains(result, count, result.provenance.seed)
 
-        self._start(steps(), self._session.set_result, "Done.")
+        self._start(steps(), self._session.set_result, "Done.", "domains")
 
     def set_gene(self, gene: str) -> None:
         """Show a gene."""
@@ -148,7 +145,9 @@ class Controller:
             yield Progress("Exporting", 0, 0)
             return pipeline.export_result(result, path, overwrite=overwrite, gene=gene)
 
-        self._start(steps(), lambda written: show_info(f"Wrote {written.name}."), "Exported.")
+        self._start(
+            steps(), lambda written: show_info(f"Wrote {written.name}."), f"Wrote {path.name}.", "export"
+        )
 
     def cancel(self) -> None:
         """Stop what runs."""
@@ -162,6 +161,6 @@ class Controller:
             self._session.bundles = {key: pipeline.load_bundle(path)}
         return self._session.bundles[key]
 
-    def _start(self, steps: Generator, done: Callable, message: str) -> None:  # type: ignore[type-arg]
-        if not self._jobs.start(steps, done, message):
+    def _start(self, steps: Generator, done: Callable, message: str, asked_by: str) -> None:  # type: ignore[type-arg]
+        if not self._jobs.start(steps, done, message, asked_by):
             show_info("Something is still running. Wait for it, or cancel it.")

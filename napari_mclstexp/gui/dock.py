@@ -75,6 +75,7 @@ class MclstexpDock(QWidget):
         self.setMinimumWidth(WIDTH)
 
         self._shut = False
+        self._window: QWidget | None = None
         self._wire()
         viewer.layers.events.inserted.connect(self._adopt)
         self._adopt()
@@ -89,6 +90,7 @@ class MclstexpDock(QWidget):
         self.gene_panel.gene_requested.connect(act.set_gene)
         self.gene_panel.view_requested.connect(lambda changes: session.set_view(**changes))
         self.domain_panel.domains_requested.connect(act.find_domains)
+        self.domain_panel.count_changed.connect(session.set_domain_count)
         self.domain_panel.view_requested.connect(lambda changes: session.set_view(**changes))
         self.export_panel.export_requested.connect(lambda path, over: act.export(path, overwrite=over))
 
@@ -100,12 +102,20 @@ class MclstexpDock(QWidget):
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: D102 - Qt's name
         super().showEvent(event)
-        self.window().installEventFilter(self)
+        self._window = self.window()
+        self._window.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: D102 - Qt's name
         if event.type() == QEvent.Type.Close and watched is self.window():
             self.shut()
         return super().eventFilter(watched, event)
+
+    def event(self, event: QEvent) -> bool:  # noqa: D102 - Qt's name
+        # napari closes a dock by taking its widget out, without a close event.
+        gone = event.type() == QEvent.Type.ParentChange and self.parent() is None
+        if gone and getattr(self, "_window", None) is not None:
+            self.shut()
+        return super().event(event)
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: D102 - Qt's name
         self.shut()
@@ -116,6 +126,8 @@ class MclstexpDock(QWidget):
         if self._shut:
             return
         self._shut = True
+        if self._window is not None:
+            self._window.removeEventFilter(self)
         self._viewer.layers.events.inserted.disconnect(self._adopt)
         self.layers.disconnect()
         self.jobs.close()

@@ -51,7 +51,9 @@ class Jobs:
         """Whether a job runs."""
         return self._session.job.running
 
-    def start(self, steps: Generator[Any, None, Any], done: Callable[[Any], None], message: str = "") -> bool:
+    def start(
+        self, steps: Generator[Any, None, Any], done: Callable[[Any], None], message: str, asked_by: str
+    ) -> bool:
         """Run a generator of Progress on a worker.
 
         Parameters
@@ -62,6 +64,8 @@ class Jobs:
             Called on the main thread, unless the slide has changed meanwhile.
         message : str
             Shown when it is done.
+        asked_by : str
+            Step that asks; told of how it ends.
 
         Returns
         -------
@@ -91,22 +95,21 @@ class Jobs:
 
         def progressed(step: Any) -> None:
             if not cancel.is_set() and not self._closed:
-                self._session.set_job(running=True, progress=step)
+                self._session.set_job(running=True, progress=step, asked_by=asked_by)
 
         def returned(outcome: _Outcome) -> None:
             if self._closed:
                 return
             current = generation == self._session.generation
             if outcome.error is not None:
-                self._session.set_job(message="Stopped by an error.")
-                _tell(outcome.error)
+                self._session.set_job(message=_tell(outcome.error), asked_by=asked_by)
             elif outcome.cancelled or cancel.is_set() or not current:
-                self._session.set_job(message="Cancelled.")
+                self._session.set_job(message="Cancelled.", asked_by=asked_by)
             else:
-                self._session.set_job(message=message)
+                self._session.set_job(message=message, asked_by=asked_by)
                 done(outcome.value)
 
-        self._session.set_job(running=True)
+        self._session.set_job(running=True, asked_by=asked_by)
         create_worker(run, _connect={"yielded": progressed, "returned": returned})
         return True
 
@@ -124,12 +127,15 @@ class Jobs:
             log.warning("A job did not stop within %g s", JOIN_SECONDS)
 
 
-def _tell(error: Exception) -> None:
+def _tell(error: Exception) -> str:
+    """Tell of an error in one notification; returns what was said, for the dock to show in full."""
     if isinstance(error, MclstexpError):
         show_error(str(error))
-        return
+        return str(error)
     log.error("A defect in a background job", exc_info=error)
-    show_error(
+    text = (
         f"A defect of napari-mclstexp stopped this job ({type(error).__name__}: {error}). "
         "Your slide and results are as before; the log has the details."
     )
+    show_error(text)
+    return text

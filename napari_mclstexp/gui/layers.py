@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from napari.layers import Image, Labels, Layer, Points
 from napari.utils.colormaps import DirectLabelColormap
 
@@ -12,7 +13,7 @@ from napari_mclstexp.core.cells import pitch_px
 from napari_mclstexp.core.limits import colour_limits
 from napari_mclstexp.core.raster import raster_labels
 from napari_mclstexp.core.result import STATEMENT
-from napari_mclstexp.gui.slides import layer_data, slide_of, spatial
+from napari_mclstexp.gui.slides import LAYER_NAME, layer_data, slide_of, spatial
 
 if TYPE_CHECKING:
     import napari
@@ -86,6 +87,8 @@ class Layers:
             data, about, _ = layer_data(slide)
             newest = self._viewer.add_layer(Image(data, **about))
         self._slide = newest
+        if newest is not None:
+            newest.name = LAYER_NAME  # napari had numbered it beside its predecessor
         self._viewer.canvas.overlays.scale_bar.visible = slide is not None
         self._viewer.reset_view()
 
@@ -118,7 +121,6 @@ class Layers:
         else:
             self._add_heatmap(result.grid, values)
         self._heatmap.name = f"{HEATMAP}: {gene}"
-        self._say(f"{gene}, {result.provenance.normalisation}")
         self._show_view()
 
     def _add_heatmap(self, grid: SpotGrid, values: NDArray[np.float32]) -> None:
@@ -166,6 +168,8 @@ class Layers:
             self._filling_gene = gene
             self._add_heatmap(step.grid, self._filling)
             self._show_view()
+            if self._domains is not None:
+                self._domains.visible = False  # those of the run before
         if self._heatmap not in self._viewer.layers:
             return
         gene = self._filling_gene
@@ -182,28 +186,32 @@ class Layers:
         about = spatial(self._session.scale)
         scale = np.array(about["scale"])
         colours: dict[int | None, object] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0), **result.domains.colours}
-        self._drop(self._domains)
-        self._domains = self._viewer.add_layer(
-            Labels(
-                raster.values,
-                name=DOMAINS,
-                colormap=DirectLabelColormap(color_dict=colours),
-                features={
+        drawn = {
+            "colormap": DirectLabelColormap(color_dict=colours),
+            "features": pd.DataFrame(
+                {
                     "index": sorted(result.domains.names),
                     "domain": [result.domains.names[i] for i in sorted(result.domains.names)],
-                },
-                **{
-                    **about,
-                    "scale": tuple(scale * raster.step_px),
-                    "translate": tuple(scale * raster.origin_px),
-                },
-            )
-        )
+                }
+            ),
+            "scale": tuple(scale * raster.step_px),
+            "translate": tuple(scale * raster.origin_px),
+        }
+        if self._domains is not None and self._domains in self._viewer.layers:
+            self._domains.data = raster.values  # in place: it keeps its rank among the layers
+            for name, value in drawn.items():
+                setattr(self._domains, name, value)
+        else:
+            layer = Labels(raster.values, name=DOMAINS, **{**about, **drawn})
+            self._domains = self._viewer.add_layer(layer)
 
         self._show_view()
 
     def _show_view(self) -> None:
-        view = self._session.view
+        view, result = self._session.view, self._session.result
+        if result is not None:
+            gene = f"{self._session.gene}, {result.provenance.normalisation}"
+            self._say(gene if view.heatmap else "Domains of predicted expression")
         if self._heatmap is not None:
             self._heatmap.visible = view.heatmap
             self._heatmap.opacity = view.opacity

@@ -7,6 +7,9 @@ from weakref import WeakValueDictionary
 
 import dask.array as da
 import numpy as np
+from napari.utils.notifications import show_error
+
+from napari_mclstexp.errors import SlideError
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -18,6 +21,7 @@ LAYER_NAME = "H&E"
 KEY = "mclstexp_slide"
 TILE_PX = 512
 
+_told: set[str] = set()
 _open: WeakValueDictionary[str, Slide] = WeakValueDictionary()
 
 
@@ -41,9 +45,14 @@ class LevelArray:
 
     def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
         rows, columns = (k.indices(n) for k, n in zip(key[:2], self.shape[:2], strict=True))
-        region = self._slide.read(
-            columns[0], rows[0], columns[1] - columns[0], rows[1] - rows[0], self._level
-        )
+        width, height = columns[1] - columns[0], rows[1] - rows[0]
+        try:
+            region = self._slide.read(columns[0], rows[0], width, height, self._level)
+        except SlideError as error:
+            region = np.full((height, width, 3), 255, dtype=np.uint8)
+            if self._slide.fingerprint not in _told:  # once a slide: panning meets the same tiles again
+                _told.add(self._slide.fingerprint)
+                show_error(f"{error} Such parts are shown white.")
         return region[:: rows[2], :: columns[2], key[2] if len(key) > 2 else slice(None)]
 
 

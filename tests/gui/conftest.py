@@ -32,7 +32,6 @@ from qtpy.QtGui import QAction, QImage
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractItemView, QApplication, QComboBox, QLineEdit, QMenu, QScrollArea, QWidget
 
-from napari_mclstexp.core import pipeline
 from napari_mclstexp.core.bundle import save_bundle
 from napari_mclstexp.training.fit import TrainingOptions, train
 from napari_mclstexp.training.sections import read_section
@@ -449,6 +448,3 @@ def own_spots(her2st: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def python() -> str:
     return sys.executable
-
-
-assert pipeline  # imported above so that torch is loaded before any window; see test_start.py

@@ -28,7 +28,7 @@ def test_window_before_the_plugin(python: str, tmp_path: Path, bundle: Path, sli
     """napari draws first, then the dock is opened: the order of every user.
 
     With Mesa's software OpenGL in the process, importing triton (which torchvision does by way of
-    torch._dynamo) ends in a segmentation fault.
+    torch._dynamo) ended in a segmentation fault: two LLVMs met.
     """
     done = _run(
         python,
@@ -58,7 +58,6 @@ def test_closed_in_mid_run(python: str, tmp_path: Path, bundle: Path, slide: Pat
         tmp_path,
         """
         import sys
-        import napari_mclstexp.core.pipeline
         import napari
         from qtpy.QtCore import Qt, QTimer
         from qtpy.QtTest import QTest

@@ -35,6 +35,7 @@ class DomainPanel(QGroupBox):
     """Number of domains, how they are drawn, and their legend."""
 
     domains_requested = Signal(int)
+    count_changed = Signal(int)
     view_requested = Signal(dict)
 
     def __init__(self, session: Session) -> None:
@@ -66,6 +67,7 @@ class DomainPanel(QGroupBox):
         layout = QVBoxLayout(self)
         layout.addLayout(form)
         layout.addWidget(self.legend)
+        self.count.valueChanged.connect(self.count_changed)
         self.find.clicked.connect(lambda: self.domains_requested.emit(self.count.value()))
         self.style_box.currentIndexChanged.connect(
             lambda: self.view_requested.emit({"domains": self.style_box.currentData()})
@@ -76,8 +78,7 @@ class DomainPanel(QGroupBox):
 
     def _show_enabled(self) -> None:
         there = self._session.result is not None
-        for widget in (self.count, self.style_box):
-            widget.setEnabled(there)
+        self.style_box.setEnabled(there)
         self.find.setEnabled(there and not self._session.job.running)
 
     def _show(self) -> None:

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QGroupBox,
     QHBoxLayout,
+    QLabel,
     QLineEdit,
     QPushButton,
     QVBoxLayout,
@@ -39,6 +40,8 @@ class ExportPanel(QGroupBox):
         self.browse.setMaximumWidth(32)
         self.overwrite = QCheckBox("Replace an existing file")
         self.export_button = QPushButton("Export")
+        self.note = QLabel()
+        self.note.setWordWrap(True)
         row = QHBoxLayout()
         row.addWidget(self.path, 1)
         row.addWidget(self.browse)
@@ -46,6 +49,7 @@ class ExportPanel(QGroupBox):
         layout.addLayout(row)
         layout.addWidget(self.overwrite)
         layout.addWidget(self.export_button)
+        layout.addWidget(self.note)
         self.browse.clicked.connect(self._choose)
         self.export_button.clicked.connect(self._export)
         self.path.textChanged.connect(self._show)
@@ -68,3 +72,6 @@ class ExportPanel(QGroupBox):
             widget.setEnabled(there)
         ready = there and bool(self.path.text().strip()) and not self._session.job.running
         self.export_button.setEnabled(ready)
+        job = self._session.job
+        self.note.setText(job.message if job.asked_by == "export" else "")
+        self.note.setVisible(bool(self.note.text()))

@@ -53,6 +53,7 @@ class GenePanel(QGroupBox):
     def _typed(self) -> None:
         gene = self.gene.currentText().strip()
         if self._session.result is None or gene == self._session.gene or not gene:
+            self._show()
             return
         known = {name.upper(): name for name in self._genes}
         self.gene_requested.emit(known.get(gene.upper(), gene))

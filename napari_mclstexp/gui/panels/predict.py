@@ -11,7 +11,6 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout
 
 from napari_mclstexp.core.device import DEVICES
-from napari_mclstexp.core.domains import DEFAULT_DOMAINS
 from napari_mclstexp.gui.controller import PredictRequest
 
 if TYPE_CHECKING:
@@ -57,7 +56,6 @@ class PredictPanel(QGroupBox):
                     grid=f"{pitch_um:g}" if grid == "pitch" else grid,
                     spots=spots if grid == "spots" else None,
                     device=device,
-                    domains=DEFAULT_DOMAINS,
                 )
             )
 
@@ -114,7 +112,7 @@ class PredictPanel(QGroupBox):
             self.stage.setText(f"{progress.stage}{count}{left}")
         else:
             self.bar.setRange(0, 0)
-            self.stage.setText(job.message)
+            self.stage.setText("" if job.asked_by == "export" else job.message)
         self.stage.setVisible(bool(self.stage.text()))
 
 

@@ -34,8 +34,8 @@ class SlidePanel(QGroupBox):
         super().__init__("1  Slide")
         self._session = session
         self.open_button = QPushButton("Open a slide …")
-        self.sample_button = QPushButton("Open the sample")
-        self.sample_button.setToolTip("A synthetic section that comes with the plugin")
+        self.sample_button = QPushButton("Synthetic sample")
+        self.sample_button.setToolTip("Open the synthetic section that comes with the plugin")
         self.name = QLabel()
         self.name.setWordWrap(True)
         self.name.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
