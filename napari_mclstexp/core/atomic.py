@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def refuse_existing(target: Path, *, overwrite: bool) -> None:
     """Raise ExportError when `target` exists and may not be replaced, or has no folder to lie in."""
     if not target.parent.is_dir():
-        msg = f"The folder {target.parent} does not exist. Make it first, or choose another."
+        msg = f"{target.name} cannot be written: the folder {target.parent} does not exist. Make it first."
         raise ExportError(msg)
     if target.exists() and not overwrite:
         msg = (

@@ -356,7 +356,7 @@ def _check_numbers(bundle: Bundle) -> None:
         msg = f"{REFERENCE} has parts of the wrong shape: {shapes}."
         raise BundleError(msg)
     if bundle.spec.top_k > count:
-        msg = f"{SPEC} asks for {bundle.spec.top_k} matches of {count} reference spots."
+        msg = f"{SPEC} gives top_k as {bundle.spec.top_k}, of {count} reference spots."
         raise BundleError(msg)
     for name in ("expression", "embeddings", "positions"):
         if not np.isfinite(getattr(bundle, name)).all():

@@ -53,7 +53,11 @@ def open_h5(source: Path | IO[bytes], error: type[MclstexpError], name: str) -> 
         msg = f"{name} cannot be read: it is missing, empty, cut off or not an .h5ad file."
         raise error(msg) from cause
     with file:
-        _check(file, error, name)
+        try:
+            _check(file, error, name)
+        except (KeyError, OSError, RuntimeError, ValueError, TypeError) as cause:
+            msg = f"{name} is damaged: {cause}. Get a fresh copy."
+            raise error(msg) from cause
         yield file
 
 
@@ -90,9 +94,12 @@ def read_anndata(source: Path | IO[bytes], error: type[MclstexpError], name: str
 
 
 def write_h5ad(data: ad.AnnData, path: Path) -> None:
-    """Write an AnnData compressed, by way of memory: HDF5 cannot be trusted to survive a full disk."""
+    """Write an AnnData, compressed, by way of memory: HDF5 cannot be trusted to survive a full disk.
+
+    The file's structure is checksummed (the format of HDF5 1.10): without, damage can crash the library.
+    """
     memory = io.BytesIO()
-    with h5py.File(memory, "w") as file:
+    with h5py.File(memory, "w", libver=("v110", "v110")) as file:
         ad.io.write_elem(file, "/", data, dataset_kwargs={"compression": "gzip"})
     path.write_bytes(memory.getbuffer())
 

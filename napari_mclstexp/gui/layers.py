@@ -72,7 +72,10 @@ class Layers:
         return next((slide for slide in found if slide is not None), None)
 
     def disconnect(self) -> None:
-        """Follow the session no longer."""
+        """Follow the session no longer; a map that was filling in goes."""
+        if self._filling is not None:
+            self._drop(self._heatmap)
+            self._viewer.canvas.overlays.text.visible = False
         for name in ("slide", "scale", "result", "gene", "view", "job"):
             getattr(self._session, f"{name}_changed").disconnect()
 

@@ -15,7 +15,6 @@ from scipy import sparse
 
 from napari_mclstexp.core.grid import VISIUM_PITCH_UM
 from napari_mclstexp.core.h5 import open_h5
-from napari_mclstexp.core.scale import median_spacing
 from napari_mclstexp.errors import SectionError
 
 if TYPE_CHECKING:
@@ -94,8 +93,17 @@ def read_visium(folder: Path) -> VisiumSpots:
         genes=_unique(genes),
         counts=counts[keep],
         pitch_um=float(bin_size[1]) if bin_size else VISIUM_PITCH_UM,
-        pitch_px=median_spacing(positions[COLUMNS[-2:]].to_numpy(dtype=np.float64)),
+        pitch_px=_column_step(positions) * (1 if bin_size else 2),  # Visium numbers every second column
     )
+
+
+def _column_step(positions: pd.DataFrame) -> float:
+    """Pixels from one array column to the next, by a fit over all positions of the file."""
+    array = positions[["array_col", "array_row"]].to_numpy(dtype=np.float64)
+    pixels = positions[COLUMNS[-2:]].to_numpy(dtype=np.float64)
+    design = np.column_stack([array, np.ones(len(array))])
+    per_column = np.linalg.lstsq(design, pixels, rcond=None)[0][0]
+    return float(np.hypot(*per_column))
 
 
 def _positions(folder: Path) -> pd.DataFrame:

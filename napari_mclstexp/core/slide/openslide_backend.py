@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import openslide
+import tifffile
 from PIL import Image
 
 from napari_mclstexp.core.scale import Scale, scale_or_none
 from napari_mclstexp.core.slide.base import Level, Slide
+from napari_mclstexp.core.slide.tifffile_backend import TifffileSlide, runs_beyond
 from napari_mclstexp.errors import SlideError
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ class OpenSlideSlide(Slide):
         self._lock = threading.Lock()
         self.path = path
         handle = self._handle()
+        _refuse_cut_off(path)
         properties = handle.properties
         self._left = int(properties.get(openslide.PROPERTY_NAME_BOUNDS_X, 0))
         self._top = int(properties.get(openslide.PROPERTY_NAME_BOUNDS_Y, 0))
@@ -84,6 +87,21 @@ class OpenSlideSlide(Slide):
                 handle.close()
             self._handles.clear()
         self._local = threading.local()
+
+
+def _refuse_cut_off(path: Path) -> None:
+    """OpenSlide opens a TIFF whose last tiles are missing; better to tell of it now than in mid-run."""
+    with path.open("rb") as file:
+        if not TifffileSlide.is_tiff(file.read(16)):
+            return
+    try:
+        with tifffile.TiffFile(path, _multifile=False) as tiff:
+            cut = runs_beyond(tiff)
+    except Exception:  # noqa: BLE001 - OpenSlide reads it; that tifffile does not is no reason to refuse
+        return
+    if cut:
+        msg = f"{path.name} is cut off: its pixels run beyond the file's end. Copy it again."
+        raise SlideError(msg)
 
 
 def _scale(properties: Mapping[str, str]) -> Scale | None:

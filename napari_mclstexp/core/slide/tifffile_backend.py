@@ -41,7 +41,7 @@ class TifffileSlide(Slide):
         self.path = path
         try:
             self._tiff = tifffile.TiffFile(path, _multifile=False)
-        except FAULTS as error:
+        except Exception as error:
             msg = f"{path.name} is damaged or no TIFF: {error}. Check that the copy is complete."
             raise SlideError(msg) from error
         try:
@@ -56,10 +56,11 @@ class TifffileSlide(Slide):
             levels = [Level(w, h, sizes[0][0] / w) for w, h in sizes]
             kind = "ome-tiff" if self._tiff.is_ome else "tiff"
             super().__init__(path, kind, levels, self._scale())
-        except (SlideError, *FAULTS) as error:
+        except SlideError:
             self._tiff.close()
-            if isinstance(error, SlideError):
-                raise
+            raise
+        except Exception as error:
+            self._tiff.close()
             msg = f"{path.name} is damaged or cut off: {error}. Check that the copy is complete."
             raise SlideError(msg) from error
 
@@ -76,21 +77,14 @@ class TifffileSlide(Slide):
         try:
             with tifffile.TiffFile(path, _multifile=False) as tiff:
                 return bool(tiff.is_ome)
-        except FAULTS:
+        except Exception:  # noqa: BLE001
             return False
 
     def _check(self, series: tifffile.TiffPageSeries) -> None:
         if not all(level.size for level in series.levels):
             msg = f"{self.path.name} is damaged: it has a level without pixels. Copy it again."
             raise SlideError(msg)
-        ends = (
-            offset + count
-            for level in series.levels
-            for page in level.pages
-            if page is not None
-            for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
-        )
-        if max(ends, default=0) > self._tiff.filehandle.size:
+        if runs_beyond(self._tiff):
             msg = f"{self.path.name} is cut off: its pixels run beyond the file's end. Copy it again."
             raise SlideError(msg)
         samples = dict(zip(series.axes, series.shape, strict=True)).get("S")
@@ -128,6 +122,18 @@ class TifffileSlide(Slide):
     def close(self) -> None:
         """Close the file."""
         self._tiff.close()
+
+
+def runs_beyond(tiff: tifffile.TiffFile) -> bool:
+    """Whether a page, or a level of one, declares pixels beyond the end of the file."""
+    pages = list(tiff.pages)
+    pages += [sub for page in pages if page.subifds for sub in page.pages or ()]
+    ends = (
+        offset + count
+        for page in pages
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
+    )
+    return max(ends, default=0) > tiff.filehandle.size
 
 
 def _ome_scale(text: str) -> Scale | None:
