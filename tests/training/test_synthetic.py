@@ -38,7 +38,10 @@ def test_the_table_describes_the_spots(section: Path) -> None:
     assert 2000 < np.median(counts.sum(1)) < 8000
     recorded = dict(data.uns["mclstexp_section"])
     assert recorded == {
-        "slide": "small.tif", "mpp": 0.5, "section": "small", "patient": "synthetic-1",
+        "slide": "small.tif",
+        "mpp": 0.5,
+        "section": "small",
+        "patient": "synthetic-1",
     }
     assert "synthetic" in str(data.uns["synthetic"]).lower()
 
@@ -50,10 +53,12 @@ def test_spots_are_hexagonal_on_the_slide(section: Path) -> None:
     margin = SPOT_UM / 2 / 0.5
     assert (points >= margin).all()
     assert (points <= np.array([WIDTH, HEIGHT]) - margin).all()
-    expected = np.column_stack([
-        margin + data.obs["array_col"] * 100.0,
-        margin + data.obs["array_row"] * 200.0 * np.sqrt(0.75),
-    ])
+    expected = np.column_stack(
+        [
+            margin + data.obs["array_col"] * 100.0,
+            margin + data.obs["array_row"] * 200.0 * np.sqrt(0.75),
+        ]
+    )
     np.testing.assert_allclose(points, expected)
 
 

@@ -125,15 +125,30 @@ class TifffileSlide(Slide):
 
 
 def runs_beyond(tiff: tifffile.TiffFile) -> bool:
-    """Whether a page, or a level of one, declares pixels beyond the end of the file."""
+    """Whether pages, their levels or the pixels of either lie beyond the end of the file."""
+    size = tiff.filehandle.size
     pages = list(tiff.pages)
+    if any(offset >= size for page in pages for offset in page.subifds or ()):
+        return True
+    if not tiff.is_ndpi and _next_page_offset(tiff, pages[-1]) >= size:
+        return True
     pages += [sub for page in pages if page.subifds for sub in page.pages or ()]
     ends = (
         offset + count
         for page in pages
         for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
     )
-    return max(ends, default=0) > tiff.filehandle.size
+    return max(ends, default=0) > size
+
+
+def _next_page_offset(tiff: tifffile.TiffFile, page: tifffile.TiffPage | tifffile.TiffFrame) -> int:
+    """Where a page says that the next one lies; 0 after the last (TIFF 6.0 section 2, BigTIFF)."""
+    layout = tiff.tiff
+    tiff.filehandle.seek(page.offset)
+    (count,) = struct.unpack(layout.tagnoformat, tiff.filehandle.read(layout.tagnosize))
+    tiff.filehandle.seek(count * layout.tagsize, 1)
+    (offset,) = struct.unpack(layout.offsetformat, tiff.filehandle.read(layout.offsetsize))
+    return int(offset)
 
 
 def _ome_scale(text: str) -> Scale | None:
