@@ -91,7 +91,7 @@ def demo(
     """Open the synthetic sample in napari, predict it and show a gene and the domains."""
     from napari_mclstexp.demo import run_demo
 
-    run_demo(out, keep_open=not no_window, overwrite=overwrite, say=typer.echo)
+    raise typer.Exit(run_demo(out, keep_open=not no_window, overwrite=overwrite, say=typer.echo))
 
 
 @app.command()

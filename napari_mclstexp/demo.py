@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from napari_mclstexp.core import pipeline
@@ -17,7 +16,7 @@ from napari_mclstexp.errors import ExportError, MclstexpError
 from napari_mclstexp.samples import demo_bundle_path, sample_measured_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from napari_mclstexp.gui.dock import MclstexpDock
@@ -31,7 +30,7 @@ SIZE = (1500, 950)
 TIMEOUT_S = 600
 
 
-def run_demo(out: Path, *, keep_open: bool, overwrite: bool, say: Callable[[str], object]) -> None:
+def run_demo(out: Path, *, keep_open: bool, overwrite: bool, say: Callable[[str], object]) -> int:
     """Open the sample, predict, show a gene and the domains; write pictures and exports.
 
     Parameters
@@ -45,6 +44,11 @@ def run_demo(out: Path, *, keep_open: bool, overwrite: bool, say: Callable[[str]
     say : callable
         Takes each line of what there is to tell.
 
+    Returns
+    -------
+    int
+        Exit code: that of the process that drew, where Linux has no display and a virtual one was made.
+
     Raises
     ------
     ExportError
@@ -52,21 +56,22 @@ def run_demo(out: Path, *, keep_open: bool, overwrite: bool, say: Callable[[str]
     MclstexpError
         There is no display and none can be made, or the prediction failed.
     """
+    if sys.platform.startswith("linux") and not any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY"))):
+        return _run_on_virtual_screen(out, overwrite=overwrite)
     out.mkdir(parents=True, exist_ok=True)
     _refuse_foreign(out, overwrite=overwrite)
-    with _display() as own_screen:
-        keep_open = keep_open and not own_screen
-        import napari
+    import napari
 
-        viewer = napari.Viewer(title="napari-mclstexp demo (synthetic sample)", show=True)
-        viewer.window.resize(*SIZE)
-        _, dock = viewer.window.add_plugin_dock_widget("napari-mclstexp")
-        _walk(viewer, dock, out, say)
-        if keep_open:
-            say("The window stays open; close it to end.")
-            napari.run()
-        else:
-            viewer.close()
+    viewer = napari.Viewer(title="napari-mclstexp demo (synthetic sample)", show=True)
+    viewer.window.resize(*SIZE)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-mclstexp")
+    _walk(viewer, dock, out, say)
+    if keep_open:
+        say("The window stays open; close it to end.")
+        napari.run()
+    else:
+        viewer.close()
+    return 0
 
 
 def _walk(viewer: object, dock: MclstexpDock, out: Path, say: Callable[[str], object]) -> None:
@@ -175,13 +180,8 @@ def _hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@contextmanager
-def _display() -> Iterator[bool]:
-    """Screen to draw on; a virtual one of our own where Linux has none. Yields whether it is ours."""
-    there = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    if not sys.platform.startswith("linux") or there:
-        yield False
-        return
+def _run_on_virtual_screen(out: Path, *, overwrite: bool) -> int:
+    """Run the demo in a process of its own, so that its Qt is gone before the screen goes."""
     program = shutil.which("Xvfb")
     if program is None:
         msg = (
@@ -203,9 +203,11 @@ def _display() -> Iterator[bool]:
         if not number:
             msg = "Xvfb did not start. Try: xvfb-run -a mclstexp demo"
             raise MclstexpError(msg)
-        os.environ["DISPLAY"] = f":{number}"
-        yield True
+        command = [sys.executable, "-m", "napari_mclstexp.cli", "demo", "--out", str(out), "--no-window"]
+        environment = {**os.environ, "DISPLAY": f":{number}"}
+        return subprocess.run(
+            [*command, *(["--overwrite"] if overwrite else [])], env=environment, check=False
+        ).returncode
     finally:
-        os.environ.pop("DISPLAY", None)
         server.terminate()
         server.wait(timeout=10)
