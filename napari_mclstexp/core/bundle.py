@@ -16,9 +16,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anndata as ad
 import numpy as np
@@ -29,68 +29,22 @@ import torch
 
 from napari_mclstexp.core.atomic import refuse_existing, write_folder
 from napari_mclstexp.core.bundle_files import read_members
+from napari_mclstexp.core.bundle_spec import (
+    REFERENCE,
+    SCHEMA_VERSION,
+    SPEC,
+    WEIGHTS,
+    BundleSpec,
+    parse_spec,
+)
 from napari_mclstexp.core.h5 import read_anndata, write_h5ad
-from napari_mclstexp.core.model import EMBEDDING, MODES, MclSTExp, Mode
-from napari_mclstexp.core.retrieval import WEIGHTINGS, Weighting
+from napari_mclstexp.core.model import EMBEDDING, MclSTExp
 from napari_mclstexp.errors import BundleError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
-
-SCHEMA_VERSION = 1
-SPEC, WEIGHTS, REFERENCE = "bundle.json", "weights.safetensors", "reference.h5ad"
-
-
-@dataclass(frozen=True, slots=True)
-class BundleSpec:
-    """What ``bundle.json`` says, apart from the files' hashes.
-
-    Attributes
-    ----------
-    name : str
-        What to call the model in the window.
-    mode : {"paper", "corrected"}
-        See :mod:`.model`.
-    field_um : float or None
-        Side of the tissue field that a patch shows; None where `mpp` is None.
-    patch_px : int
-        Pixels that sample the field, a side.
-    mpp : float or None
-        um a pixel of a patch; None: patches are native pixels of the slide.
-    top_k : int
-        Reference spots that a prediction is the mean of.
-    weighting : {"inverse-square", "softmax"}
-        See :func:`.retrieval.match`.
-    temperature : float
-        Of the softmax weighting.
-    normalisation : str
-        What was done to counts; also the unit of every predicted value.
-    genes : tuple of str
-        Gene symbols, in the order of the bank's columns.
-    sections : tuple of dict
-        Training sections: section, patient, spots.
-    licence, citation : str
-        As the maker of the bundle states them.
-    training : dict
-        How it was made: command, seed, epochs, losses.
-    """
-
-    name: str
-    mode: Mode
-    field_um: float | None
-    patch_px: int
-    mpp: float | None
-    top_k: int
-    weighting: Weighting
-    temperature: float
-    normalisation: str
-    genes: tuple[str, ...]
-    sections: tuple[dict[str, Any], ...] = ()
-    licence: str = "unspecified"
-    citation: str = "Min et al., mclSTExp, arXiv 2407.08216"
-    training: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -232,15 +186,14 @@ def load_bundle(path: Path) -> Bundle:
         Missing file, hash mismatch, newer schema, wrong shape, non-finite number.
     """
     members = read_members(Path(path), (SPEC, WEIGHTS, REFERENCE))
-    document = _parse(members[SPEC])
+    spec, hashes = parse_spec(members[SPEC])
     for name in (WEIGHTS, REFERENCE):
-        if hashlib.sha256(members[name]).hexdigest() != document["sha256"].get(name):
+        if hashlib.sha256(members[name]).hexdigest() != hashes.get(name):
             msg = (
                 f"{name} in the bundle is not the file that its maker wrote (its SHA-256 differs): it is "
                 "damaged or was changed. Get a fresh copy of the bundle."
             )
             raise BundleError(msg)
-    spec = _spec(document)
     weights = _weights(members[WEIGHTS])
     reference = read_anndata(io.BytesIO(members[REFERENCE]), BundleError, REFERENCE)
     try:
@@ -263,72 +216,6 @@ def load_bundle(path: Path) -> Bundle:
     _check_numbers(bundle)
     bundle.network()
     return bundle
-
-
-def _parse(text: bytes) -> dict[str, Any]:
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({key for key, _ in pairs}) != len(pairs):
-            msg = f"{SPEC} names a key twice."
-            raise BundleError(msg)
-        return dict(pairs)
-
-    try:
-        document = json.loads(text, object_pairs_hook=once)
-    except (ValueError, RecursionError) as error:
-        msg = f"{SPEC} is not readable JSON. Get a fresh copy of the bundle."
-        raise BundleError(msg) from error
-    if not isinstance(document, dict) or not isinstance(document.get("sha256"), dict):
-        msg = f"{SPEC} lacks the hashes of the bundle's files."
-        raise BundleError(msg)
-    version = document.get("schema_version")
-    if version != SCHEMA_VERSION:
-        msg = (
-            f"The bundle has format {version!r}; this version reads format {SCHEMA_VERSION}. "
-            "Update napari-mclstexp, or get a bundle made for it."
-        )
-        raise BundleError(msg)
-    return document
-
-
-def _spec(document: dict[str, Any]) -> BundleSpec:
-    given = {k: v for k, v in document.items() if k in BundleSpec.__dataclass_fields__}
-    try:
-        given["genes"] = tuple(given["genes"])
-        given["sections"] = tuple(given.get("sections", ()))
-        spec = BundleSpec(**given)
-        valid = (
-            spec.mode in MODES
-            and spec.weighting in WEIGHTINGS
-            and _whole(spec.patch_px, 32, 2048)
-            and _whole(spec.top_k, 1, 10**9)
-            and _real(spec.temperature, 1e-6, 1e6)
-            and len(spec.genes) > 0
-            and all(isinstance(gene, str) and gene for gene in spec.genes)
-            and all(isinstance(section, dict) for section in spec.sections)
-            and isinstance(spec.training, dict)
-            and all(isinstance(t, str) for t in (spec.name, spec.normalisation, spec.licence, spec.citation))
-            and (spec.mpp is None) == (spec.field_um is None)
-            and (spec.mpp is None or _real(spec.mpp, 0.05, 20))
-            and (spec.field_um is None or _real(spec.field_um, 1, 10_000))
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        msg = f"{SPEC} lacks an entry or has one of the wrong kind: {error}."
-        raise BundleError(msg) from error
-    if not valid:
-        msg = f"{SPEC} holds a value out of its range. Get a fresh copy of the bundle."
-        raise BundleError(msg)
-    if len(set(spec.genes)) != len(spec.genes):
-        msg = f"{SPEC} names a gene twice."
-        raise BundleError(msg)
-    return spec
-
-
-def _whole(value: object, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
-def _real(value: object, low: float, high: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
 def _weights(content: bytes) -> dict[str, torch.Tensor]:

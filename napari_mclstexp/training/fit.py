@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_mclstexp import __version__
-from napari_mclstexp.core.bundle import Bundle, BundleSpec
+from napari_mclstexp.core.bundle import Bundle
+from napari_mclstexp.core.bundle_spec import BundleSpec
 from napari_mclstexp.core.device import choose_device
 from napari_mclstexp.core.encode import encode_spots
 from napari_mclstexp.core.model import IMAGE_FEATURES, MclSTExp, Mode, neighbourhoods

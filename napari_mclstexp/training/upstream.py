@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from napari_mclstexp.core.bundle import Bundle, BundleSpec
+from napari_mclstexp.core.bundle import Bundle
+from napari_mclstexp.core.bundle_spec import BundleSpec
 from napari_mclstexp.core.encode import encode_spots
 from napari_mclstexp.core.h5 import read_anndata
 from napari_mclstexp.core.model import MclSTExp
