@@ -130,7 +130,7 @@ def test_no_tissue_on_bare_glass(tmp_path: Path, shade: int, noise: int) -> None
 
 def test_a_grid_needs_a_scale(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((70, 80, 3), np.uint8)).save(tmp_path / "g.png")
-    with open_slide(tmp_path / "g.png") as slide, pytest.raises(ScaleError, match="--mpp"):
+    with open_slide(tmp_path / "g.png") as slide, pytest.raises(ScaleError, match="Give um per pixel"):
         lay_spots(slide, None, grid="st")
 
 

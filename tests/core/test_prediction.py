@@ -157,7 +157,7 @@ def test_what_is_wrong_from_the_start_is_said_before_the_work(
 
 
 def test_a_field_in_um_needs_a_scale(slide: Slide, bundle: Bundle) -> None:
-    with pytest.raises(ScaleError, match="--mpp"):
+    with pytest.raises(ScaleError, match="Give um per pixel"):
         next(predict_and_label(slide, bundle, None))
 
 
