@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
 
 import typer
 
@@ -15,7 +16,7 @@ from napari_mclstexp import __version__
 from napari_mclstexp.errors import GridError, MclstexpError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
 T = TypeVar("T")
 
@@ -180,18 +181,13 @@ def train(
         name=out.stem,
         licence=licence,
     )
-    steps = fit(read, options)
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as stop:
-            bundle, half = stop.value
-            break
+    for progress in (run := _Interruptible(fit(read, options))):
         if progress.step == progress.steps:
             typer.echo(
                 f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.3f}  "
                 f"accuracy in the batch {progress.accuracy:.3f}  left {_time(progress.seconds_left)}"
             )
+    bundle, half = run.outcome
     save_bundle(bundle, out, half=half, overwrite=overwrite)
     typer.echo(f"Wrote {out}: {len(bundle.spec.genes)} genes, {len(bundle.expression)} reference spots.")
     poor = bundle.spec.training["spots_left_out"]
@@ -354,6 +350,45 @@ def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
         raise GridError(msg)
 
 
+class _Interruptible(Generic[T]):
+    """Steps of a generator, until they end or Ctrl-C is pressed; the second press does not wait.
+
+    Python drops a KeyboardInterrupt that falls into a callback; a flag that each step looks at is not lost.
+    """
+
+    outcome: T
+
+    def __init__(self, steps: Generator[Any, None, T]) -> None:
+        self._steps = steps
+        self._pressed = False
+
+    def __iter__(self) -> Iterator[Any]:
+        former = signal.signal(signal.SIGINT, self._press)
+        try:
+            self.outcome = yield from self._watched()
+        finally:
+            signal.signal(signal.SIGINT, former)
+
+    def _watched(self) -> Generator[Any, None, T]:
+        while True:
+            try:
+                step = next(self._steps)
+            except StopIteration as stop:
+                outcome: T = stop.value
+                step = None
+            if self._pressed:
+                self._steps.close()
+                raise KeyboardInterrupt
+            if step is None:
+                return outcome
+            yield step
+
+    def _press(self, *_: object) -> None:
+        if self._pressed:
+            raise KeyboardInterrupt
+        self._pressed = True
+
+
 def _follow(steps: Generator[Any, None, T]) -> T:
     """Show a prediction's progress on a terminal, and return its outcome."""
     from rich.console import Console
@@ -364,13 +399,9 @@ def _follow(steps: Generator[Any, None, T]) -> T:
     console = Console(stderr=True)
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Starting", total=None)
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as stop:
-                outcome: T = stop.value
-                return outcome
+        for step in (run := _Interruptible(steps)):
             bar.update(task, description=step.stage, completed=step.done, total=step.total or None)
+    return run.outcome
 
 
 def _disclose(bundle: Any) -> None:

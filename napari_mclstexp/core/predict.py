@@ -127,7 +127,7 @@ def predict(
     field = Field(spec.patch_px, spec.field_um)
     field.size_px(scale)
     total = len(grid)
-    yield Progress("Loading the model", 0, total)
+    yield Progress("Loading the model", 0, total, grid=grid, genes=spec.genes)
     network = bundle.network().to(chosen)
     if chosen.type != "mps":
         network = network.to(memory_format=torch.channels_last)

@@ -164,17 +164,17 @@ class Layers:
             self._show_gene()
 
     def _fill(self, step: Progress) -> None:
-        known = self._session.gene in step.genes
-        gene = self._session.gene if known else step.genes[int(step.expression.std(axis=0).argmax())]
         if self._filling is None or len(self._filling) != len(step.grid):
             self._filling = np.full(len(step.grid), np.nan, dtype=np.float32)
-            self._filling_gene = gene
+            self._filling_gene = self._session.gene if self._session.gene in step.genes else ""
             self._add_heatmap(step.grid, self._filling)
             self._show_view()
             if self._domains is not None:
                 self._domains.visible = False  # those of the run before
-        if self._heatmap not in self._viewer.layers:
+        if step.rows is None or self._heatmap not in self._viewer.layers:
             return
+        if not self._filling_gene:
+            self._filling_gene = step.genes[int(step.expression.std(axis=0).argmax())]
         gene = self._filling_gene
         self._filling[step.rows] = step.expression[:, step.genes.index(gene)]
         _recolour(self._heatmap, self._filling)
