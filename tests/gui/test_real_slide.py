@@ -136,7 +136,7 @@ def test_from_slide_to_exports(
     assert any(left), "no time left was shown"
     # How long a gap is depends on the machine and on what else it does: that is measured, not tested. A
     # window that waits for the run has no ticks at all, or one gap as long as the run.
-    assert len(heartbeat.ticks) > 20, "the window did not answer while the model ran"
+    assert len(heartbeat.ticks) > 5, "the window did not answer while the model ran"
     assert max(start, gap) < HANG_S, f"the window hung for {max(start, gap):.1f} s"
     if dock.session.job.running:
         window.click(dock.predict_panel.cancel_button)
