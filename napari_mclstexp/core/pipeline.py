@@ -38,13 +38,26 @@ __all__ = [
     "load_result",
     "open_slide",
     "predict_and_label",
+    "preparing",
     "save_result",
+    "scale_question",
 ]
 
 MISSING_MPP = (
     "The scale of this slide is unknown: the file does not say how many um a pixel is. Give um per pixel, "
     "such as 0.5 (20x scans have about 0.5, 40x about 0.25)."
 )
+
+
+def scale_question(slide: Slide) -> str:
+    """What a person has to settle about a slide whose scale is not known."""
+    return slide.traits.scale.question or MISSING_MPP
+
+
+def preparing(slide: Slide) -> Generator[Progress, None, None]:
+    """Make what the slide's file lacks, where anything does; see :meth:`.Slide.prepare`."""
+    for done, total in slide.prepare():
+        yield Progress("Preparing the slide", done, total)
 
 
 def lay_spots(
@@ -78,7 +91,7 @@ def lay_spots(
         return given_grid(ids, xy, (slide.width, slide.height), scale)
     layout, pitch_um = parse_grid(grid)
     if scale is None:
-        raise ScaleError(MISSING_MPP)
+        raise ScaleError(scale_question(slide))
     return make_grid(find_tissue(slide, scale), scale, layout, pitch_um)
 
 
@@ -124,8 +137,10 @@ def predict_and_label(
         Of the class that says what is wrong.
     """
     check_domains(domains, seed)
+    slide.check_for_model()
     if bundle.spec.mpp is not None and scale is None:
-        raise ScaleError(MISSING_MPP)
+        raise ScaleError(scale_question(slide))
+    yield from preparing(slide)
     yield Progress("Finding tissue", 0, 0)
     laid = lay_spots(slide, scale, grid=grid, spots=spots)
     result = yield from predict(

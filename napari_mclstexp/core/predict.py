@@ -114,6 +114,7 @@ def predict(
     ScaleError, SlideError, DeviceError, ModelError, BundleError
         See each class.
     """
+    slide.check_for_model()
     spec = bundle.spec
     chosen = choose_device(device)
     k = spec.top_k if top_k is None else top_k
@@ -170,6 +171,7 @@ def predict(
         threads=torch.get_num_threads(),
         seed=seed,
         version=__version__,
+        slide_notes="; ".join(slide.notes),
     )
     hires = slide.overview(HIRES_PX)
     return Result(

@@ -48,6 +48,7 @@ class Provenance:
     threads: int
     seed: int
     version: str
+    slide_notes: str = ""
     statement: str = STATEMENT
 
     def as_dict(self) -> dict[str, Any]:

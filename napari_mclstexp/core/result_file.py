@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any
 
 import anndata as ad
@@ -142,7 +142,8 @@ def load_result(path: Path) -> Result:
 
 
 def _from_anndata(data: ad.AnnData, about: Mapping[str, Any]) -> Result:
-    provenance = Provenance(**{f.name: _plain(about[f.name]) for f in fields(Provenance)})
+    told = [f.name for f in fields(Provenance) if f.name in about or f.default is MISSING]
+    provenance = Provenance(**{name: _plain(about[name]) for name in told})
     xy = np.asarray(data.obsm["spatial"], dtype=np.float64)
     images = data.uns["spatial"][LIBRARY]["images"]
     expression = np.asarray(data.X, dtype=np.float32)

@@ -90,6 +90,7 @@ def load_training_data(
         keep = np.flatnonzero(rich_spots(section, min_counts))
         poor += len(section.ids) - len(keep)
         with open_slide(section.slide) as slide:
+            slide.check_for_model()
             scale = section.scale or slide.scale
             if scale is None and field.field_um is not None:
                 msg = f"The scale of section {section.name} is unknown: neither it nor its slide tells it."

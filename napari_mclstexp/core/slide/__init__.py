@@ -4,32 +4,35 @@ The order of the registry matters, and content decides, never the suffix:
 
 1. OME-TIFF, by tifffile: OpenSlide opens such files, but sees one level of their SubIFD pyramids.
 2. whatever OpenSlide recognises: it knows the vendors' formats, some of which (MRXS) look like a JPEG.
-3. JPEG and PNG, by Pillow.
+3. JPEG, PNG and JPEG 2000, by Pillow.
 4. other TIFFs, such as untiled ones, by tifffile.
+
+Of folders, one that is a zarr group is an OME-Zarr, and one that holds DICOM files a DICOM slide.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from napari_mclstexp.core.slide.base import Level, Slide
-from napari_mclstexp.core.slide.openslide_backend import OpenSlideSlide
+from napari_mclstexp.core.slide.base import Level, Slide, Traits
+from napari_mclstexp.core.slide.openslide_backend import OpenSlideSlide, dicom_series_uid, is_dicom
 from napari_mclstexp.core.slide.pillow_backend import PillowSlide
 from napari_mclstexp.core.slide.tifffile_backend import TifffileSlide
+from napari_mclstexp.core.slide.zarr_backend import OmeZarrSlide
 from napari_mclstexp.errors import SlideError
 
-__all__ = ["Level", "Slide", "open_slide"]
-
-BACKENDS = (TifffileSlide, OpenSlideSlide, PillowSlide)
+__all__ = ["Level", "Slide", "Traits", "open_slide"]
 
 
-def open_slide(path: str | Path) -> Slide:
+def open_slide(path: str | Path, plane: int | None = None) -> Slide:
     """Open a whole-slide image lazily.
 
     Parameters
     ----------
     path : str or pathlib.Path
-        A slide file.
+        A slide file, or a folder of an OME-Zarr or a DICOM slide.
+    plane : int, optional
+        Which plane of a stack, from 0; see `Traits.planes`.
 
     Returns
     -------
@@ -45,29 +48,54 @@ def open_slide(path: str | Path) -> Slide:
         msg = "A slide is opened from a file on this computer, not from an address on the network."
         raise SlideError(msg)
     path = Path(path)
-    if not path.exists():
-        msg = f"There is no slide at {path}."
-        raise SlideError(msg)
-    if path.is_dir():
-        msg = f"{path.name} is a folder. Choose the slide file itself."
-        raise SlideError(msg)
     try:
-        if path.stat().st_size == 0:
-            msg = f"{path.name} is empty (0 bytes). Copy it again from its source."
+        if not path.exists():
+            msg = f"There is no slide at {path}."
             raise SlideError(msg)
-        with path.open("rb") as file:
-            head = file.read(16)
+        slide = _open_folder(path, plane) if path.is_dir() else _open_file(path, plane)
     except OSError as error:
         msg = f"{path.name} cannot be read: {error.strerror}."
         raise SlideError(msg) from error
-    for backend in BACKENDS:
-        if backend.claims(path, head):
-            return backend(path)
+    if plane is not None and not slide.traits.planes:
+        slide.close()
+        msg = f"{path.name} is a single image, no stack: there is no plane to choose."
+        raise SlideError(msg)
+    return slide
+
+
+def _open_file(path: Path, plane: int | None) -> Slide:
+    if path.stat().st_size == 0:
+        msg = f"{path.name} is empty (0 bytes). Copy it again from its source."
+        raise SlideError(msg)
+    with path.open("rb") as file:
+        head = file.read(16)
+    if TifffileSlide.claims(path, head):
+        return TifffileSlide(path, plane)
+    if OpenSlideSlide.claims(path, head):
+        return OpenSlideSlide(path)
+    if PillowSlide.claims(path, head):
+        return PillowSlide(path)
     if TifffileSlide.is_tiff(head):
-        return TifffileSlide(path)
+        return TifffileSlide(path, plane)
     msg = (
         f"{path.name} is not a slide that can be opened: its content is neither a format that OpenSlide "
-        "knows, nor TIFF, OME-TIFF, JPEG or PNG. Check that the copy is complete, or export the slide as "
-        "a pyramidal TIFF or OME-TIFF."
+        "knows, nor TIFF, OME-TIFF, JPEG, JPEG 2000 or PNG. Check that the copy is complete, or export the "
+        "slide as a pyramidal TIFF or OME-TIFF."
     )
+    raise SlideError(msg)
+
+
+def _open_folder(path: Path, plane: int | None) -> Slide:
+    if OmeZarrSlide.claims(path, b""):
+        return OmeZarrSlide(path, plane)
+    slides: dict[bytes, Path] = {}
+    for file in sorted(path.iterdir()):
+        if file.is_file() and is_dicom(file) and OpenSlideSlide.claims(file, b""):
+            slides.setdefault(dicom_series_uid(file), file)
+    if len(slides) > 1:
+        msg = f"{path.name} holds {len(slides)} DICOM slides. Choose a file of the one to open."
+        raise SlideError(msg)
+    if slides:
+        return OpenSlideSlide(next(iter(slides.values())), folder=path)
+    msg = f"{path.name} is a folder, and neither an OME-Zarr nor a DICOM slide. Choose the slide file itself."
     raise SlideError(msg)

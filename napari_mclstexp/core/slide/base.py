@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
@@ -11,19 +13,33 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from PIL import Image
 
+from napari_mclstexp.core.scale import NO_SCALE, Scale, ScaleReading
 from napari_mclstexp.core.slide.fingerprint import fingerprint
+from napari_mclstexp.core.slide.orientation import exchanges_axes, stored_window, turned
+from napari_mclstexp.core.slide.prepared import PreparedLevels
+from napari_mclstexp.errors import SlideError
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from napari_mclstexp.core.scale import Scale
+    from napari_mclstexp.core.slide.prepared import Reader
 
 OVERVIEW_PX = 2048
-"""A pyramid goes down to a level of at most this size; missing levels are made when read."""
+"""A pyramid goes down to a level of at most this size; missing levels are made."""
 
-STRIP_BYTES = 64 * 2**20
+LAZY_PX = 2**26
+"""Missing levels of an image up to this size are made while reading; those of a larger one are prepared."""
+
+PREPARED_FROM = 2
+"""The first prepared level of a large image is its half's half: its half is made while reading."""
+
+GLANCE_BLOCKS = 24
+"""Places looked at along the longer side, where nothing coarser can be had at once."""
+
+GLANCE_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +59,40 @@ class Level:
     downsample: float
 
 
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a file tells of its picture besides the pixels.
+
+    Attributes
+    ----------
+    scale : ScaleReading
+        um per px by the file's own fields.
+    orientation : int
+        How the stored image lies; see :mod:`.orientation`.
+    icc_profile : bytes
+        Colour profile to show it by, empty where it has none.
+    planes : tuple of str
+        Names of the planes of a stack, empty for a single image.
+    plane : int or None
+        The plane that was chosen; the first is shown until one is.
+    not_for_model : str
+        Why no prediction can be made from these pixels, empty where it can.
+    notes : tuple of str
+        What was done to the stored pixels on reading.
+    random_access : bool
+        Whether regions can be read without the whole.
+    """
+
+    scale: ScaleReading = NO_SCALE
+    orientation: int = 1
+    icc_profile: bytes = b""
+    planes: tuple[str, ...] = ()
+    plane: int | None = None
+    not_for_model: str = ""
+    notes: tuple[str, ...] = ()
+    random_access: bool = True
+
+
 class Slide(ABC):
     """A whole-slide image whose pixels are read when asked for.
 
@@ -56,17 +106,21 @@ class Slide(ABC):
     format : str
         Name of the format, such as ``"aperio"``.
     native : list of Level
-        Levels in the file, finest first.
-    scale : Scale or None
-        um per px by the file's own fields, None where they are absent or implausible.
+        Levels in the file, as they are stored, finest first.
+    traits : Traits
+        What else the file tells.
     """
 
-    def __init__(self, path: Path, format: str, native: list[Level], scale: Scale | None) -> None:
-        self.path = path
-        self.format = format
-        self.scale = scale
+    _prepared: PreparedLevels | None = None
+
+    def __init__(self, path: Path, format: str, native: Sequence[Level], traits: Traits) -> None:
+        self.path, self.format = path, format
+        self.traits = traits
+        if exchanges_axes(traits.orientation):
+            native = [Level(lv.height, lv.width, lv.downsample) for lv in native]
         self._native = len(native)
-        self.levels = (*native, *_made_levels(native))
+        self.levels = (*native, *_made_levels(native[-1]))
+        self._prepared, self._prepared_from = self._preparation()
 
     @classmethod
     @abstractmethod
@@ -75,11 +129,21 @@ class Slide(ABC):
 
     @abstractmethod
     def _read(self, x: int, y: int, width: int, height: int, level: int) -> NDArray[np.uint8]:
-        """Read a region (height, width, 3) within a native level; pixels of that level."""
+        """Read a region (height, width, 3) within a native level, as stored; pixels of that level."""
 
     @abstractmethod
     def close(self) -> None:
         """Release the file; a second call does nothing."""
+
+    @contextmanager
+    def _whole(self) -> Iterator[Reader]:
+        """Context with a reader of the finest level, for files without random access."""
+        yield lambda x, y, width, height: self._read(x, y, width, height, 0)
+
+    def _preview(self) -> NDArray[np.uint8]:
+        """Whole image (h, w, 3), as shown, small and at once; what a glance sees until levels are made."""
+        coarsest = self._native - 1
+        return _blocks(self.levels[coarsest], lambda x, y, w, h: self._read_native(x, y, w, h, coarsest))
 
     def __enter__(self) -> Self:
         return self
@@ -97,13 +161,80 @@ class Slide(ABC):
         """Full-resolution pixels down."""
         return self.levels[0].height
 
+    @property
+    def scale(self) -> Scale | None:
+        """Um per px by the file's own fields, None where they are absent, implausible or contradictory."""
+        scale = self.traits.scale.scale
+        if scale is None or not exchanges_axes(self.traits.orientation):
+            return scale
+        return Scale(scale.mpp_y, scale.mpp_x, scale.source)
+
+    @property
+    def not_for_model(self) -> str:
+        """Why no prediction can be made from this picture as it is, empty where it can."""
+        if self.traits.planes and self.traits.plane is None:
+            names = ", ".join(self.traits.planes)
+            return f"This is a stack of {len(self.traits.planes)} planes ({names}). Choose one of them first."
+        return self.traits.not_for_model
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done to the stored pixels on reading, and which plane was chosen: part of a provenance."""
+        about = self.traits
+        chosen = () if about.plane is None else (f"plane {about.planes[about.plane]}",)
+        turned_ = () if about.orientation == 1 else (f"turned by orientation tag {about.orientation}",)
+        return (*about.notes, *chosen, *turned_)
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 that stands for the content; see :func:`.fingerprint.fingerprint`."""
-        return fingerprint(self.path)
+        return fingerprint(*self.files)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files and folders that hold the picture."""
+        return (self.path,)
+
+    @property
+    def prepared(self) -> bool:
+        """Whether every level can be read without making it first."""
+        return self._prepared is None or self._prepared.ready
+
+    def prepare(self) -> Generator[tuple[int, int], None, None]:
+        """Make what the file lacks, once, in the cache on disk: its pixels where they have no random
+        access, its coarse levels where a large image has none. Closing the generator cancels.
+
+        Yields
+        ------
+        tuple of int
+            Tiles done and to do.
+
+        Raises
+        ------
+        SlideError
+            The file is damaged.
+        """
+        if self._prepared is not None:
+            yield from self._prepared.make()
+
+    def close_prepared(self) -> None:
+        """Close the cache's file."""
+        if self._prepared is not None:
+            self._prepared.close()
+
+    def check_for_model(self) -> None:
+        """Refuse pixels that the model cannot be given.
+
+        Raises
+        ------
+        SlideError
+            With :attr:`not_for_model`.
+        """
+        if self.not_for_model:
+            raise SlideError(self.not_for_model)
 
     def read(self, x: int, y: int, width: int, height: int, level: int = 0) -> NDArray[np.uint8]:
-        """Read a region; white where it runs beyond the border.
+        """Read a region; white where it runs beyond the border. Prepares first where needed.
 
         Parameters
         ----------
@@ -135,6 +266,21 @@ class Slide(ABC):
             region[top - y : bottom - y, left - x : right - x] = inside
         return region
 
+    def glance(self, x: int, y: int, width: int, height: int, level: int = 0) -> NDArray[np.uint8]:
+        """Read a region within a level without waiting for levels that are not prepared yet: those show
+        the preview, enlarged. Parameters and outcome as of :meth:`read`.
+        """
+        if self.prepared or level < self._prepared_from:
+            return self._read_any(x, y, width, height, level)
+        size, preview = self.levels[level], self._preview_shown
+        rows = np.arange(y, y + height) * preview.shape[0] // size.height
+        columns = np.arange(x, x + width) * preview.shape[1] // size.width
+        return preview[rows[:, None], columns]
+
+    @cached_property
+    def _preview_shown(self) -> NDArray[np.uint8]:
+        return self._preview()
+
     def overview(self, max_px: int = OVERVIEW_PX) -> NDArray[np.uint8]:
         """Whole slide as (h, w, 3) uint8 RGB, its longer side at most `max_px`."""
         longest = max(self.width, self.height)
@@ -148,27 +294,57 @@ class Slide(ABC):
             return whole
         return np.asarray(Image.fromarray(whole).resize(target, Image.Resampling.BOX))
 
-    def _read_any(self, x: int, y: int, width: int, height: int, level: int) -> NDArray[np.uint8]:
-        if level < self._native:
+    def _preparation(self) -> tuple[PreparedLevels | None, int]:
+        """Levels to prepare, None for none, and the index of their first."""
+        coarsest = self.levels[self._native - 1]
+        if not self.traits.random_access:
+            first, factor, source = 0, 1, self._turned_whole
+        elif coarsest.width * coarsest.height > LAZY_PX:
+            first, factor, source = self._native - 1 + PREPARED_FROM, 2**PREPARED_FROM, self._coarsest
+        else:
+            return None, len(self.levels)
+        name = "pixels" if first == 0 else "levels"
+        plane = "" if self.traits.plane is None else f"-{self.traits.plane}"
+        levels = self.levels[first:]
+        return PreparedLevels(levels, factor, source, lambda: f"{self.fingerprint}{plane}.{name}.zip"), first
+
+    @contextmanager
+    def _coarsest(self) -> Iterator[Reader]:
+        level = self._native - 1
+        size = self.levels[level]
+        yield lambda x, y, width, height: self._read_native(
+            x, y, min(width, size.width - x), min(height, size.height - y), level
+        )
+
+    @contextmanager
+    def _turned_whole(self) -> Iterator[Reader]:
+        shown, lies = (self.width, self.height), self.traits.orientation
+        with self._whole() as read:
+            yield lambda *window: turned(read(*stored_window(window, shown, lies)), lies)
+
+    def _read_native(self, x: int, y: int, width: int, height: int, level: int) -> NDArray[np.uint8]:
+        lies = self.traits.orientation
+        if lies == 1:
             return self._read(x, y, width, height, level)
-        # A level that the file lacks: average blocks of the coarsest one that it has, strip by strip.
+        size = self.levels[level]
+        stored = stored_window((x, y, width, height), (size.width, size.height), lies)
+        return turned(self._read(*stored, level), lies)
+
+    def _read_any(self, x: int, y: int, width: int, height: int, level: int) -> NDArray[np.uint8]:
+        if self._prepared is not None and level >= self._prepared_from:
+            return self._prepared.read(x, y, width, height, level - self._prepared_from)
+        if level < self._native:
+            return self._read_native(x, y, width, height, level)
+        # A level that the file lacks: average blocks of the coarsest one that it has.
         source = self._native - 1
         factor = 2 ** (level - source)
         limit = self.levels[source]
-        rows = max(1, STRIP_BYTES // (3 * factor * factor * max(width, 1)))
-        region = np.empty((height, width, 3), dtype=np.uint8)
-        for start in range(0, height, rows):
-            stop = min(start + rows, height)
-            fine_x, fine_y = x * factor, (y + start) * factor
-            fine_w = min(width * factor, limit.width - fine_x)
-            fine_h = min((stop - start) * factor, limit.height - fine_y)
-            fine = Image.fromarray(self._read(fine_x, fine_y, fine_w, fine_h, source))
-            region[start:stop] = np.asarray(fine.reduce(factor))
-        return region
+        x, y, width, height = (n * factor for n in (x, y, width, height))
+        fine = self._read_native(x, y, min(width, limit.width - x), min(height, limit.height - y), source)
+        return np.asarray(Image.fromarray(fine).reduce(factor))
 
 
-def _made_levels(native: list[Level]) -> list[Level]:
-    last = native[-1]
+def _made_levels(last: Level) -> list[Level]:
     made = []
     factor = 1
     while max(last.width, last.height) / factor > OVERVIEW_PX:
@@ -181,3 +357,19 @@ def _made_levels(native: list[Level]) -> list[Level]:
             )
         )
     return made
+
+
+def _blocks(size: Level, read: Reader) -> NDArray[np.uint8]:
+    """Blurred picture of a level from a few blocks of it, (h, w, 3)."""
+    cell = max(size.width, size.height) / GLANCE_BLOCKS
+    columns, rows = (max(1, round(n / cell)) for n in (size.width, size.height))
+
+    def colour(at: tuple[int, int]) -> NDArray[np.floating]:
+        y = int((at[0] + 0.5) * size.height / rows)
+        x = int((at[1] + 0.5) * size.width / columns)
+        return read(x, y, 1, 1)[0, 0]
+
+    with ThreadPoolExecutor(GLANCE_THREADS, thread_name_prefix="mclstexp-glance") as pool:
+        colours = list(pool.map(colour, np.ndindex(rows, columns)))
+    mosaic = Image.fromarray(np.array(colours, dtype=np.uint8).reshape(rows, columns, 3))
+    return np.asarray(mosaic.resize((columns * 16, rows * 16), Image.Resampling.BICUBIC))

@@ -15,13 +15,14 @@ BLOCKS = 64
 BLOCK_BYTES = 64 * 2**10
 
 
-def fingerprint(path: Path) -> str:
+def fingerprint(*paths: Path) -> str:
     """SHA-256 over total size, first and last MiB, and 64 evenly spaced blocks of 64 KiB.
 
     Parameters
     ----------
-    path : pathlib.Path
-        A file, or a folder, whose member files are taken in order of their relative names.
+    *paths : pathlib.Path
+        Files, or folders, whose member files are taken in order of their relative names. Several files
+        of one folder stand for one slide: they are taken in the order given, without their names.
 
     Returns
     -------
@@ -35,15 +36,16 @@ def fingerprint(path: Path) -> str:
     """
     digest = hashlib.sha256()
     try:
-        if path.is_dir():
-            members = sorted((f.relative_to(path).as_posix(), f) for f in path.rglob("*") if f.is_file())
-            for name, member in members:
-                digest.update(name.encode())
-                _update(digest, member)
-        else:
-            _update(digest, path)
+        for path in paths:
+            if path.is_dir():
+                members = sorted((f.relative_to(path).as_posix(), f) for f in path.rglob("*") if f.is_file())
+                for name, member in members:
+                    digest.update(name.encode())
+                    _update(digest, member)
+            else:
+                _update(digest, path)
     except OSError as error:
-        msg = f"{path.name} cannot be read: {error.strerror}."
+        msg = f"{paths[0].name} cannot be read: {error.strerror}."
         raise SlideError(msg) from error
     return digest.hexdigest()
 

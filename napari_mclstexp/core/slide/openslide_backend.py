@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import openslide
 import tifffile
 from PIL import Image
 
-from napari_mclstexp.core.scale import Scale, scale_or_none
-from napari_mclstexp.core.slide.base import Level, Slide
-from napari_mclstexp.core.slide.tifffile_backend import TifffileSlide, runs_beyond
+from napari_mclstexp.core.scale import (
+    ScaleClaim,
+    ScaleReading,
+    claim_of,
+    objective_claim,
+    weigh_scale,
+)
+from napari_mclstexp.core.slide.base import Level, Slide, Traits
+from napari_mclstexp.core.slide.orientation import valid_orientation
+from napari_mclstexp.core.slide.pixels import Pixels
+from napari_mclstexp.core.slide.tiff_fields import resolution_tags, runs_beyond
+from napari_mclstexp.core.slide.tifffile_backend import TifffileSlide
 from napari_mclstexp.errors import SlideError
 
 if TYPE_CHECKING:
@@ -21,47 +30,87 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+CACHE_BYTES = 64 * 2**20
+"""Decoded tiles that OpenSlide keeps, for all threads of a slide together."""
+
+GENERIC = ("generic-tiff",)
+NAMED = {
+    "aperio": "aperio.MPP",
+    "hamamatsu": "resolution tags of the NDPI",
+    "leica": "Leica's scan region",
+    "ventana": "ventana.ScanRes",
+    "philips": "DICOM_PIXEL_SPACING",
+    "mirax": "MICROMETER_PER_PIXEL",
+    "dicom": "DICOM PixelSpacing",
+    "trestle": "resolution tags",
+    "generic-tiff": "TIFF resolution tags",
+}
+"""Where each vendor's format has its scale; OpenSlide gives it as openslide.mpp-x and -y."""
+
 
 class OpenSlideSlide(Slide):
-    """A slide read by OpenSlide, one handle a thread; the origin is that of the slide's bounds."""
+    """A slide read by OpenSlide, one handle a thread; the origin is that of the slide's bounds.
 
-    def __init__(self, path: Path) -> None:
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file; of a DICOM slide, any file of its volume.
+    folder : pathlib.Path, optional
+        The folder that was opened, where it stands for the slide.
+    """
+
+    def __init__(self, path: Path, folder: Path | None = None) -> None:
         self._local = threading.local()
         self._handles: list[openslide.OpenSlide] = []
         self._lock = threading.Lock()
-        self.path = path
+        self._cache = openslide.OpenSlideCache(CACHE_BYTES)
+        self._file = path
+        self.path = folder or path
         handle = self._handle()
-        _refuse_cut_off(path)
-        properties = handle.properties
-        self._left = int(properties.get(openslide.PROPERTY_NAME_BOUNDS_X, 0))
-        self._top = int(properties.get(openslide.PROPERTY_NAME_BOUNDS_Y, 0))
-        full_w, full_h = handle.dimensions
-        width = int(properties.get(openslide.PROPERTY_NAME_BOUNDS_WIDTH, full_w))
-        height = int(properties.get(openslide.PROPERTY_NAME_BOUNDS_HEIGHT, full_h))
-
-        def within(downsample: float) -> tuple[int, int]:
-            return max(1, int(width / downsample)), max(1, int(height / downsample))
-
-        whole = (width, height) == (full_w, full_h)
-        levels = [
-            Level(*(size if whole else (max(1, int(width / d)), max(1, int(height / d)))), float(d))
-            for size, d in zip(handle.level_dimensions, handle.level_downsamples, strict=True)
-        ]
-        super().__init__(path, properties[openslide.PROPERTY_NAME_VENDOR], levels, _scale(properties))
+        vendor = handle.properties[openslide.PROPERTY_NAME_VENDOR]
+        try:
+            fields = _tiff_fields(path)
+            levels, self._left, self._top = _levels(handle)
+            profile = handle.color_profile
+        except SlideError:
+            self.close()
+            raise
+        except openslide.OpenSlideError as error:
+            self.close()
+            msg = f"{path.name} is damaged: {error}. Copy it again from its source."
+            raise SlideError(msg) from error
+        grey = Pixels(1, np.dtype(np.uint8)).not_for_model if fields.grey else ""
+        traits = Traits(
+            scale=_scale(vendor, handle.properties, fields.resolution),
+            orientation=fields.orientation if vendor in GENERIC else 1,
+            icc_profile=b"" if profile is None else profile.tobytes(),
+            not_for_model=grey,
+        )
+        super().__init__(self.path, vendor, levels, traits)
 
     @classmethod
     def claims(cls, path: Path, head: bytes) -> bool:
         """Whether OpenSlide recognises the file."""
         return openslide.OpenSlide.detect_format(str(path)) is not None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The slide's own file, and those beside it that hold its pixels."""
+        if self.format == "mirax":
+            return (self._file, self._file.with_suffix(""))
+        if self.format == "dicom":
+            return dicom_series(self._file)
+        return (self._file,)
+
     def _handle(self) -> openslide.OpenSlide:
         handle = getattr(self._local, "handle", None)
         if handle is None:
             try:
-                handle = openslide.OpenSlide(str(self.path))
+                handle = openslide.OpenSlide(str(self._file))
             except (openslide.OpenSlideError, OSError) as error:
-                msg = f"{self.path.name} cannot be opened: {error}. Check that the copy is complete."
+                msg = f"{self._file.name} cannot be opened: {error}. Check that the copy is complete."
                 raise SlideError(msg) from error
+            handle.set_cache(self._cache)
             self._local.handle = handle
             with self._lock:
                 self._handles.append(handle)
@@ -74,14 +123,17 @@ class OpenSlideSlide(Slide):
             region = self._handle().read_region(origin, level, (width, height))
         except openslide.OpenSlideError as error:
             self._local.handle = None  # OpenSlide refuses every read after the first failed one
-            msg = f"{self.path.name} is damaged: the region at {x}, {y} of level {level} cannot be read."
+            msg = f"{self._file.name} is damaged: the region at {x}, {y} of level {level} cannot be read."
             raise SlideError(msg) from error
+        if region.getchannel("A").getextrema()[0] == 255:  # opaque throughout, as most regions are
+            return np.asarray(region)[..., :3]
         white = Image.new("RGB", region.size, (255, 255, 255))
         white.paste(region, mask=region.getchannel("A"))
         return np.asarray(white)
 
     def close(self) -> None:
         """Close the handles of all threads."""
+        self.close_prepared()
         with self._lock:
             for handle in self._handles:
                 handle.close()
@@ -89,25 +141,90 @@ class OpenSlideSlide(Slide):
         self._local = threading.local()
 
 
-def _refuse_cut_off(path: Path) -> None:
-    """OpenSlide opens a TIFF whose last tiles are missing; better to tell of it now than in mid-run."""
+def dicom_series(file: Path) -> tuple[Path, ...]:
+    """Files of the folder that a DICOM slide's file lies in and that are of its series, by name.
+
+    OpenSlide takes the same ones: those whose SeriesInstanceUID is that of the file.
+    """
+    series = dicom_series_uid(file)
+    return tuple(f for f in sorted(file.parent.iterdir()) if is_dicom(f) and dicom_series_uid(f) == series)
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is a DICOM Part 10 file."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def dicom_series_uid(path: Path, head_bytes: int = 65536) -> bytes:
+    """SeriesInstanceUID (0020,000E) among a file's first elements, in explicit little endian."""
+    with path.open("rb") as file:
+        head = file.read(head_bytes)
+    at = head.find(b"\x20\x00\x0e\x00UI")
+    if at < 0:
+        return b""
+    length = int.from_bytes(head[at + 6 : at + 8], "little")
+    return head[at + 8 : at + 8 + length].rstrip(b"\0")
+
+
+class _TiffFields(NamedTuple):
+    """What OpenSlide does not tell of a TIFF."""
+
+    resolution: ScaleClaim | None = None
+    orientation: int = 1
+    grey: bool = False
+
+
+def _tiff_fields(path: Path) -> _TiffFields:
+    """Fields of the first page; refuses a file whose last tiles are missing, which OpenSlide opens."""
     with path.open("rb") as file:
         if not TifffileSlide.is_tiff(file.read(16)):
-            return
+            return _TiffFields()
     try:
         with tifffile.TiffFile(path, _multifile=False) as tiff:
             cut = runs_beyond(tiff)
+            page = tiff.pages.first
+            fields = _TiffFields(
+                resolution_tags(page),
+                valid_orientation(int(page.tags.valueof("Orientation", default=1))),
+                page.samplesperpixel == 1 and page.photometric != tifffile.PHOTOMETRIC.PALETTE,
+            )
     except Exception:  # noqa: BLE001 - OpenSlide reads it; that tifffile does not is no reason to refuse
-        return
+        return _TiffFields()
     if cut:
         msg = f"{path.name} is cut off: its pixels run beyond the file's end. Copy it again."
         raise SlideError(msg)
+    return fields
 
 
-def _scale(properties: Mapping[str, str]) -> Scale | None:
+def _levels(handle: openslide.OpenSlide) -> tuple[list[Level], int, int]:
+    """Levels within the bounds that the slide names, and where these begin."""
+    properties = handle.properties
+    full_w, full_h = handle.dimensions
+    width = int(properties.get(openslide.PROPERTY_NAME_BOUNDS_WIDTH, full_w))
+    height = int(properties.get(openslide.PROPERTY_NAME_BOUNDS_HEIGHT, full_h))
+    whole = (width, height) == (full_w, full_h)
+    levels = [
+        Level(*(size if whole else (max(1, int(width / d)), max(1, int(height / d)))), float(d))
+        for size, d in zip(handle.level_dimensions, handle.level_downsamples, strict=True)
+    ]
+    left = int(properties.get(openslide.PROPERTY_NAME_BOUNDS_X, 0))
+    return levels, left, int(properties.get(openslide.PROPERTY_NAME_BOUNDS_Y, 0))
+
+
+def _scale(vendor: str, properties: Mapping[str, str], resolution: ScaleClaim | None) -> ScaleReading:
     x = properties.get(openslide.PROPERTY_NAME_MPP_X)
     y = properties.get(openslide.PROPERTY_NAME_MPP_Y)
-    try:
-        return scale_or_none(float(x), float(y), "openslide.mpp-x, openslide.mpp-y") if x and y else None
-    except ValueError:
-        return None
+    if vendor == "aperio":  # as it stands there: OpenSlide passes over a value that is no number
+        x, y = x or properties.get("aperio.MPP"), y or properties.get("aperio.MPP")
+    claims = []
+    if vendor in GENERIC:
+        claims = [] if resolution is None else [resolution]
+    elif x or y:
+        claims = [claim_of(x, y, NAMED.get(vendor, "the slide's own fields"))]
+        claims += [] if resolution is None or vendor == "hamamatsu" else [resolution]
+    power = objective_claim(properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))
+    return weigh_scale([*claims, *([power] if power else [])])

@@ -1,56 +1,98 @@
-"""Plain JPEG and PNG images through Pillow.
+"""Plain JPEG, PNG and JPEG 2000 images through Pillow.
 
-They have no random access: each level is decoded once, when first needed. A JPEG's coarser levels are
-decoded at reduced scale directly (``draft``), which is fast: the overview does not wait for the whole.
+They have no random access. A small one is decoded into memory; a large one shows a reduced picture, which
+JPEG and JPEG 2000 decode fast, until its pixels are prepared.
 """
 
 from __future__ import annotations
 
-import math
-import threading
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
-from napari_mclstexp.core.slide.base import Level, Slide
+from napari_mclstexp.core.scale import resolution_claim, weigh_scale
+from napari_mclstexp.core.slide.base import Level, Slide, Traits
+from napari_mclstexp.core.slide.orientation import turned, valid_orientation
+from napari_mclstexp.core.slide.pixels import Pixels, display_limits, on_white
 from napari_mclstexp.errors import SlideError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-MAGIC = {b"\xff\xd8\xff": "jpeg", b"\x89PNG\r\n\x1a\n": "png"}
-JPEG_SCALES = (1, 2, 4, 8)
+    from napari_mclstexp.core.slide.prepared import Reader
+
+MAGIC = (
+    b"\xff\xd8\xff",  # JPEG
+    b"\x89PNG\r\n\x1a\n",
+    b"\x00\x00\x00\x0cjP  \r\n\x87\n",  # JPEG 2000
+    b"\xff\x4f\xff\x51",  # its bare codestream
+)
+PNG_END = b"IEND\xaeB`\x82"
+SMALL_PX = 2**24
+PREVIEW_PX = 1024
+FAULTS = (OSError, ValueError, SyntaxError, EOFError, MemoryError)
+INCH_UM = 25400.0
+DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+APPROXIMATE = (
+    "This image has its colours as CMYK, for printing; on the screen they are approximate. The model needs "
+    "those of the scan: export the slide as RGB."
+)
 
 
 class PillowSlide(Slide):
-    """A JPEG or PNG; decoded levels stay in memory until it is closed."""
+    """A JPEG, PNG or JPEG 2000 image."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._decoded: dict[int, NDArray[np.uint8]] = {}
-        self._lock = threading.Lock()
+        self._small: Image.Image | None = None
         with self._open() as image:
-            kind = str(image.format).lower()
-            width, height = image.size
-            if image.mode not in ("RGB", "RGBA", "P"):
-                msg = (
-                    f"{path.name} is not a colour image (mode {image.mode}). An H&E slide in RGB is needed: "
-                    "export it as RGB."
-                )
-                raise SlideError(msg)
-        scales = JPEG_SCALES if kind == "jpeg" else (1,)
-        levels = [Level(math.ceil(width / s), math.ceil(height / s), float(s)) for s in scales]
-        super().__init__(path, kind, levels, None)
-        self._level(len(levels) - 1)  # a file that is cut off is refused now, not in mid-prediction
+            kind, size = str(image.format).lower(), image.size
+            small = size[0] * size[1] <= SMALL_PX
+            traits = self._traits(image, random_access=small)
+            if kind == "png":
+                self._check_end()
+        if small:
+            self._small = self._decode()
+            if self._small.mode in DEEP:
+                self._pixels = Pixels(1, np.dtype(np.uint16), display_limits(np.asarray(self._small)))
+        super().__init__(path, kind, [Level(*size, 1.0)], traits)
+        if not small and kind != "png":
+            _ = self._preview_shown  # a file that is cut off is refused now, not in mid-prediction
 
     @classmethod
     def claims(cls, path: Path, head: bytes) -> bool:
-        """Whether the file begins as a JPEG or PNG does."""
-        return any(head.startswith(magic) for magic in MAGIC)
+        """Whether the file begins as a JPEG, PNG or JPEG 2000 does."""
+        return head.startswith(MAGIC)
+
+    def _traits(self, image: Image.Image, *, random_access: bool) -> Traits:
+        dpi = image.info.get("dpi")
+        told = resolution_claim((float(dpi[0]), float(dpi[1])), INCH_UM, "the image's dpi") if dpi else None
+        why = ""
+        notes: tuple[str, ...] = ()
+        self._pixels = Pixels(3, np.dtype(np.uint8))
+        if image.mode == "CMYK":
+            why, notes = APPROXIMATE, ("converted from CMYK",)
+        elif image.mode in ("1", "L", "LA"):
+            why = Pixels(1, np.dtype(np.uint8)).not_for_model
+        elif image.mode in DEEP:
+            self._pixels = Pixels(1, np.dtype(np.uint16), (0.0, 65535.0))
+            why = self._pixels.not_for_model
+        elif image.mode != "RGB":
+            notes = ("transparency laid on white",) if image.mode == "RGBA" else (f"{image.mode} to RGB",)
+        return Traits(
+            scale=weigh_scale([told] if told and told.plausible else []),
+            orientation=valid_orientation(image.getexif().get(ExifTags.Base.Orientation)),
+            icc_profile=bytes(image.info.get("icc_profile") or b""),
+            not_for_model=why,
+            notes=notes,
+            random_access=random_access,
+        )
 
     def _open(self) -> Image.Image:
         try:
@@ -64,38 +106,68 @@ class PillowSlide(Slide):
                 "OME-TIFF."
             )
             raise SlideError(msg) from error
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+        except (UnidentifiedImageError, *FAULTS) as error:
             msg = f"{self.path.name} is damaged or no image. Copy it again from its source."
             raise SlideError(msg) from error
 
-    def _level(self, level: int) -> NDArray[np.uint8]:
-        with self._lock:
-            if level not in self._decoded:
-                self._decoded[level] = self._decode(level)
-            return self._decoded[level]
+    def _check_end(self) -> None:
+        with self.path.open("rb") as file:
+            file.seek(-min(self.path.stat().st_size, 4096), 2)
+            if PNG_END not in file.read():
+                msg = f"{self.path.name} is cut off or damaged. Copy it again from its source."
+                raise SlideError(msg)
 
-    def _decode(self, level: int) -> NDArray[np.uint8]:
-        size = self.levels[level]
-        with self._open() as image:
-            if level:  # Pillow takes the largest reduction that still covers what is asked for
-                scale = JPEG_SCALES[level]
-                image.draft("RGB", (max(1, image.width // scale), max(1, image.height // scale)))
-            try:
-                image.load()
-            except (OSError, ValueError, SyntaxError) as error:
-                msg = f"{self.path.name} is cut off or damaged ({error}). Copy it again from its source."
-                raise SlideError(msg) from error
-            if image.mode != "RGB":
-                white = Image.new("RGBA", image.size, "white")
-                image = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-            if image.size != (size.width, size.height):
-                image = image.resize((size.width, size.height), Image.Resampling.BOX)
+    def _decode(self, reduction: int = 1) -> Image.Image:
+        """Decode the image, a JPEG or JPEG 2000 at 1/`reduction` of its size."""
+        image = self._open()
+        try:
+            if reduction > 1 and image.format == "JPEG":
+                image.draft(None, (max(1, image.width // reduction), max(1, image.height // reduction)))
+            elif reduction > 1 and image.format == "JPEG2000":
+                image.reduce = reduction.bit_length() - 1  # type: ignore[method-assign,assignment]
+            image.load()
+        except FAULTS as error:
+            image.close()
+            msg = f"{self.path.name} is cut off or damaged ({error}). Copy it again from its source."
+            raise SlideError(msg) from error
+        return image
+
+    def _rgb(self, image: Image.Image) -> NDArray[np.uint8]:
+        if image.mode in DEEP:
+            return self._pixels.shown(np.asarray(image))
+        if image.mode == "RGB":
             return np.asarray(image)
+        if image.mode in ("CMYK", "YCbCr", "LAB"):
+            return np.asarray(image.convert("RGB"))
+        return on_white(np.asarray(image.convert("RGBA")))
 
     def _read(self, x: int, y: int, width: int, height: int, level: int) -> NDArray[np.uint8]:
-        return self._level(level)[y : y + height, x : x + width]
+        if self._small is None:
+            msg = f"{self.path.name} was closed."
+            raise SlideError(msg)
+        return self._rgb(self._small.crop((x, y, x + width, y + height)))
+
+    @contextmanager
+    def _whole(self) -> Iterator[Reader]:
+        with self._decode() as image:
+            full_w, full_h = image.size
+
+            def read(x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+                return self._rgb(image.crop((x, y, min(x + width, full_w), min(y + height, full_h))))
+
+            yield read
+
+    def _preview(self) -> NDArray[np.uint8]:
+        """JPEG and JPEG 2000 at reduced scale; a PNG has none, and is grey until it is prepared."""
+        if self.format == "png":
+            return np.full((1, 1, 3), 200, dtype=np.uint8)
+        reduction = 1
+        while reduction < 8 and max(self.width, self.height) // (2 * reduction) >= PREVIEW_PX:
+            reduction *= 2
+        with self._decode(reduction) as image:
+            return turned(self._rgb(image), self.traits.orientation)
 
     def close(self) -> None:
-        """Forget the decoded levels."""
-        with self._lock:
-            self._decoded.clear()
+        """Forget the decoded pixels."""
+        self.close_prepared()
+        self._small = None

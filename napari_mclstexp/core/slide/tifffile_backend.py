@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
+import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
 import zarr
 import zarr.errors
 
-from napari_mclstexp.core.scale import Scale, scale_or_none
-from napari_mclstexp.core.slide.base import Level, Slide
+from napari_mclstexp.core.scale import weigh_scale
+from napari_mclstexp.core.slide.base import Level, Slide, Traits
+from napari_mclstexp.core.slide.orientation import valid_orientation
+from napari_mclstexp.core.slide.pixels import Pixels, display_limits
+from napari_mclstexp.core.slide.tiff_fields import (
+    ome_claims,
+    ome_colours,
+    ome_files,
+    parse_ome,
+    resolution_tags,
+    runs_beyond,
+)
 from napari_mclstexp.errors import SlideError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from napari_mclstexp.core.slide.prepared import Reader
+
 MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
-TO_UM = {"µm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4}
 FAULTS = (
     tifffile.TiffFileError,
     OSError,
@@ -32,30 +46,34 @@ FAULTS = (
     RuntimeError,
     ZeroDivisionError,
 )
+SMALL_PX = 2**24
+"""Strips of an image up to this size are decoded as they are needed."""
+
+BAND_PX = 512
+PSEUDO = "Each plane of this stack is one channel, no colour picture. The model needs H&E in RGB."
+AXIS_NAMES = {"Z": "Z", "T": "time", "C": "channel", "Q": "image", "I": "image"}
+RGB_CODES = [0xFF0000FF, 0x00FF00FF, 0x0000FFFF]
 
 
 class TifffileSlide(Slide):
-    """The first image of a TIFF and its pyramid; files that it refers to are not opened."""
+    """The first image of a TIFF and its pyramid.
 
-    def __init__(self, path: Path) -> None:
+    Of an OME-TIFF in several files only those beside it are opened.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    plane : int, optional
+        Which plane of a stack.
+    """
+
+    def __init__(self, path: Path, plane: int | None = None) -> None:
         self.path = path
+        self._tiff = _open(path, multifile=False)
+        self._lock = threading.Lock()
         try:
-            self._tiff = tifffile.TiffFile(path, _multifile=False)
-        except Exception as error:
-            msg = f"{path.name} is damaged or no TIFF: {error}. Check that the copy is complete."
-            raise SlideError(msg) from error
-        try:
-            series = self._tiff.series[0]
-            self._check(series)
-            self._arrays: list[Any] = [
-                zarr.open(series.aszarr(level=i), mode="r") for i in range(len(series.levels))
-            ]
-            self._planar = series.axes == "SYX"
-            rows, columns = (1, 2) if self._planar else (0, 1)
-            sizes = [(a.shape[columns], a.shape[rows]) for a in self._arrays]
-            levels = [Level(w, h, sizes[0][0] / w) for w, h in sizes]
-            kind = "ome-tiff" if self._tiff.is_ome else "tiff"
-            super().__init__(path, kind, levels, self._scale())
+            super().__init__(path, *self._read_fields(plane))
         except SlideError:
             self._tiff.close()
             raise
@@ -80,93 +98,167 @@ class TifffileSlide(Slide):
         except Exception:  # noqa: BLE001
             return False
 
-    def _check(self, series: tifffile.TiffPageSeries) -> None:
-        if not all(level.size for level in series.levels):
-            msg = f"{self.path.name} is damaged: it has a level without pixels. Copy it again."
-            raise SlideError(msg)
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file, and those beside it that hold planes of the same image."""
+        return tuple(sorted({self.path, *self._others}))
+
+    def _read_fields(self, plane: int | None) -> tuple[str, list[Level], Traits]:
+        root = parse_ome(self._tiff.ome_metadata) if self._tiff.is_ome and self._tiff.ome_metadata else None
+        self._others = [] if root is None else ome_files(self.path, root)
         if runs_beyond(self._tiff):
             msg = f"{self.path.name} is cut off: its pixels run beyond the file's end. Copy it again."
             raise SlideError(msg)
-        samples = dict(zip(series.axes, series.shape, strict=True)).get("S")
-        axes_known = series.axes in ("YXS", "SYX")  # interleaved or planar
-        if not axes_known or series.dtype != np.uint8 or samples not in (3, 4):
+        if self._others:
+            self._tiff.close()
+            self._tiff = _open(self.path, multifile=True)
+        series = self._tiff.series[0]
+        if not all(level.size for level in series.levels):
+            msg = f"{self.path.name} is damaged: it has a level without pixels. Copy it again."
+            raise SlideError(msg)
+        page = series.keyframe
+        self._arrays: list[Any] = [_array(series, i) for i in range(len(series.levels))]
+        axes = self._lay_out(series.axes, series.shape, series.dtype, root)
+        planes = _plane_names(axes, series.shape, self._picture_axes)
+        if plane is not None and not 0 <= plane < len(planes):
+            msg = f"{self.path.name} has {len(planes)} planes; number {plane + 1} is none of them."
+            raise SlideError(msg)
+        stack = [n for axis, n in zip(axes, series.shape, strict=True) if axis not in self._picture_axes]
+        self._index = np.unravel_index(plane or 0, stack) if stack else ()
+        sizes = [(a.shape[axes.index("X")], a.shape[axes.index("Y")]) for a in self._arrays]
+        levels = [Level(w, h, sizes[0][0] / w) for w, h in sizes]
+        self._axes = axes
+        self._pixels = self._kind(page, series)
+        claims = [] if root is None else ome_claims(root)
+        tags = resolution_tags(page)
+        claims += [] if tags is None else [tags]
+        traits = Traits(
+            scale=weigh_scale(claims),
+            orientation=valid_orientation(int(page.tags.valueof("Orientation", default=1))),
+            icc_profile=bytes(page.tags.valueof("InterColorProfile", default=b"") or b""),
+            planes=planes,
+            plane=plane,
+            not_for_model=PSEUDO if planes and self._pixels.samples == 1 else self._pixels.not_for_model,
+            notes=self._pixels.notes,
+            random_access=page.is_tiled or page.is_memmappable or page.size <= 3 * SMALL_PX,
+        )
+        return ("ome-tiff" if self._tiff.is_ome else "tiff"), levels, traits
+
+    def _lay_out(self, axes: str, shape: tuple[int, ...], dtype: Any, root: Any) -> str:
+        """Which axes make the picture; three 8-bit channels that are red, green and blue are one."""
+        colours = [] if root is None else ome_colours(root)
+        channels = shape[axes.index("C")] if "C" in axes else 0
+        told = [c for c in colours if c is not None]
+        rgb = channels == 3 and dtype == np.uint8 and "S" not in axes and told == RGB_CODES
+        if rgb:
+            axes = axes.replace("C", "S")
+        self._picture_axes = "YXS" if "S" in axes else "YX"
+        if not {"Y", "X"} <= set(axes):
+            msg = f"{self.path.name} holds no picture (axes {axes}). Open the slide's own image."
+            raise SlideError(msg)
+        return axes
+
+    def _kind(self, page: tifffile.TiffPage, series: tifffile.TiffPageSeries) -> Pixels:
+        samples = series.shape[self._axes.index("S")] if "S" in self._axes else 1
+        photometric = getattr(page.photometric, "name", str(page.photometric))
+        decoded = page.compression in (6, 7, 33003, 33004, 33005, 34712)  # JPEG and JPEG 2000 give RGB
+        if photometric not in ("RGB", "MINISBLACK", "MINISWHITE", "PALETTE") and not (
+            photometric == "YCBCR" and decoded
+        ):
             msg = (
-                f"{self.path.name} is not an 8-bit RGB image (axes {series.axes}, shape {series.shape}, "
-                f"{series.dtype}). An H&E slide in RGB is needed: export it as RGB."
+                f"{self.path.name} stores its colours as {photometric}, which cannot be shown right. Export "
+                "it as RGB."
             )
             raise SlideError(msg)
+        if series.dtype is None or series.dtype.kind not in "buif" or samples > 4:
+            msg = f"{self.path.name} holds {samples} samples of {series.dtype} a pixel: no picture to show."
+            raise SlideError(msg)
+        palette = None
+        if photometric == "PALETTE" and page.colormap is not None:
+            palette = (np.asarray(page.colormap).T >> 8).astype(np.uint8)
+        plain = series.dtype in (np.uint8, np.bool_) or palette is not None
+        limits = None if plain else display_limits(self._sample())
+        return Pixels(samples, series.dtype, limits, photometric == "MINISWHITE", palette)
 
-    def _scale(self) -> Scale | None:
-        if self._tiff.is_ome and self._tiff.ome_metadata:
-            return _ome_scale(self._tiff.ome_metadata)
-        tags = self._tiff.series[0].keyframe.tags
-        unit = {2: 25400.0, 3: 10000.0}.get(int(tags.valueof("ResolutionUnit", default=2)))
-        per_unit = [tags.valueof(name) for name in ("XResolution", "YResolution")]
-        if unit is None or not all(value and value[0] and value[1] for value in per_unit):
-            return None
-        x, y = (unit * value[1] / value[0] for value in per_unit)
-        return scale_or_none(x, y, "TIFF resolution tags")
+    def _sample(self) -> NDArray[np.generic]:
+        """Some pixels of the coarsest level: the whole of it, or its middle."""
+        coarsest = self._arrays[-1]
+        height, width = (coarsest.shape[self._axes.index(a)] for a in "YX")
+        h, w = min(height, 2048), min(width, 2048)
+        return self._raw(coarsest, (width - w) // 2, (height - h) // 2, w, h)
+
+    def _raw(self, array: Any, x: int, y: int, width: int, height: int) -> NDArray[np.generic]:
+        at = iter(self._index)
+        windows: dict[str, Any] = {"Y": slice(y, y + height), "X": slice(x, x + width), "S": slice(None)}
+        key = tuple(windows[a] if a in self._picture_axes else int(next(at)) for a in self._axes)
+        raw = np.asarray(array[key])
+        order = [a for a in self._axes if a in self._picture_axes]
+        return raw.transpose([order.index(a) for a in self._picture_axes])
 
     def _read(self, x: int, y: int, width: int, height: int, level: int) -> NDArray[np.uint8]:
         try:
-            window = (slice(y, y + height), slice(x, x + width))
-            if self._planar:
-                region = np.moveaxis(self._arrays[level][(slice(None), *window)], 0, -1)
-            else:
-                region = self._arrays[level][window]
+            raw = self._raw(self._arrays[level], x, y, width, height)
         except (*FAULTS, zarr.errors.BaseZarrError) as error:
             msg = f"{self.path.name} is damaged: the region at {x}, {y} of level {level} cannot be read."
             raise SlideError(msg) from error
-        return np.ascontiguousarray(region[..., :3])
+        return self._pixels.shown(raw)
+
+    @contextmanager
+    def _whole(self) -> Iterator[Reader]:
+        """Reader that keeps the band of rows it decoded last: strips run over the whole width."""
+        band: tuple[int, NDArray[np.uint8]] | None = None
+        full = self._tiff.series[0].keyframe.imagewidth
+        lock = threading.Lock()
+
+        def read(x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+            nonlocal band
+            with lock:
+                if band is None or band[0] != y or band[1].shape[0] < height:
+                    band = (y, self._read(0, y, full, height, 0))
+                return band[1][:height, x : x + width]
+
+        yield read
+
+    def _preview(self) -> NDArray[np.uint8]:
+        """A few strips of an image that has no random access."""
+        if self.traits.random_access:
+            return super()._preview()
+        from napari_mclstexp.core.slide.orientation import turned
+
+        page = self._tiff.series[0].keyframe
+        step = max(1, page.imagelength // 96)
+        rows = [
+            self._read(0, y, page.imagewidth, 1, 0)[:, :: max(1, page.imagewidth // 1024)]
+            for y in range(0, page.imagelength, step)
+        ]
+        return turned(np.concatenate(rows), self.traits.orientation)
 
     def close(self) -> None:
         """Close the file."""
+        self.close_prepared()
         self._tiff.close()
 
 
-def runs_beyond(tiff: tifffile.TiffFile) -> bool:
-    """Whether pages, their levels or the pixels of either lie beyond the end of the file."""
-    size = tiff.filehandle.size
-    pages = list(tiff.pages)
-    if any(offset >= size for page in pages for offset in page.subifds or ()):
-        return True
-    if not tiff.is_ndpi and _next_page_offset(tiff, pages[-1]) >= size:
-        return True
-    pages += [sub for page in pages if page.subifds for sub in page.pages or ()]
-    ends = (
-        offset + count
-        for page in pages
-        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
-    )
-    return max(ends, default=0) > size
-
-
-def _next_page_offset(tiff: tifffile.TiffFile, page: tifffile.TiffPage | tifffile.TiffFrame) -> int:
-    """Where a page says that the next one lies; 0 after the last (TIFF 6.0 section 2, BigTIFF)."""
-    layout = tiff.tiff
-    tiff.filehandle.seek(page.offset)
-    (count,) = struct.unpack(layout.tagnoformat, tiff.filehandle.read(layout.tagnosize))
-    tiff.filehandle.seek(count * layout.tagsize, 1)
-    (offset,) = struct.unpack(layout.offsetformat, tiff.filehandle.read(layout.offsetsize))
-    return int(offset)
-
-
-def _ome_scale(text: str) -> Scale | None:
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:  # no OME-XML has them; entities can explode
-        return None
+def _open(path: Path, *, multifile: bool) -> tifffile.TiffFile:
     try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError:
-        return None
-    pixels = next((e for e in root.iter() if e.tag.rpartition("}")[2] == "Pixels"), None)
-    if pixels is None:
-        return None
-    values = []
-    for axis in "XY":
-        size = pixels.get(f"PhysicalSize{axis}")
-        unit = TO_UM.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
-        try:
-            values.append(float(size) * unit if size and unit else None)
-        except ValueError:
-            return None
-    return scale_or_none(values[0], values[1], "OME PhysicalSizeX, PhysicalSizeY")
+        return tifffile.TiffFile(path, _multifile=multifile)
+    except Exception as error:
+        msg = f"{path.name} is damaged or no TIFF: {error}. Check that the copy is complete."
+        raise SlideError(msg) from error
+
+
+def _array(series: tifffile.TiffPageSeries, level: int) -> Any:
+    """Level of a series that is read when sliced: from the file's own bytes where they are not compressed."""
+    pages = series.levels[level]
+    if len(pages.pages) == 1 and pages.keyframe.is_memmappable and not pages.keyframe.is_tiled:
+        return tifffile.memmap(pages.keyframe.parent.filehandle.path, page=pages.keyframe.index, mode="r")
+    return zarr.open(series.aszarr(level=level), mode="r")
+
+
+def _plane_names(axes: str, shape: tuple[int, ...], picture: str) -> tuple[str, ...]:
+    """Name of each plane of a stack, in order; none for a single image."""
+    stack = [(AXIS_NAMES.get(a, a), n) for a, n in zip(axes, shape, strict=True) if a not in picture]
+    if not any(n > 1 for _, n in stack):
+        return ()
+    parts = [[f"{name} {i + 1}" for i in range(n)] if n > 1 else [""] for name, n in stack]
+    return tuple(" ".join(filter(None, names)) for names in itertools.product(*parts))
