@@ -9,17 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-SECTION_PX = 4000
-"""Longer side from which a plain image is taken for a section."""
-
 LayerData = tuple[Any, dict[str, Any], str]
 
 
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData]] | None:
-    """Reader for a whole-slide image, None for what is none (npe2 reader contribution).
-
-    A plain JPEG or PNG that is no larger than a photograph is left to other readers.
-    """
+    """Reader for a whole-slide image, None for what is none (npe2 reader contribution)."""
     from napari_mclstexp.core.slide import open_slide
     from napari_mclstexp.errors import MclstexpError
 
@@ -28,19 +22,21 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerD
             return None
         path = path[0]
     try:
-        with open_slide(path) as slide:
-            plain = slide.format in ("jpeg", "png")
-            return None if plain and max(slide.width, slide.height) < SECTION_PX else read_slide
+        open_slide(path).close()
     except MclstexpError:
         return None
+    return read_slide
 
 
 def read_slide(path: str | list[str]) -> list[LayerData]:
-    """Whole-slide image as a lazy multiscale RGB layer in um."""
+    """Whole-slide image as a lazy multiscale RGB layer in um; the dock opens beside it."""
     from napari_mclstexp.core.slide import open_slide
+    from napari_mclstexp.gui.dock import open_dock_soon
     from napari_mclstexp.gui.slides import layer_data
 
-    return [layer_data(open_slide(path[0] if isinstance(path, list) else path))]
+    layer = layer_data(open_slide(path[0] if isinstance(path, list) else path))
+    open_dock_soon()
+    return [layer]
 
 
 def sample_slide() -> list[LayerData]:

@@ -51,11 +51,14 @@ class View:
         Of the heatmap, 0 to 1.
     domains : {"outlines", "filled", "hidden"}
         How domains are shown.
+    colour_managed : bool
+        Whether the slide is shown by its ICC profile.
     """
 
     heatmap: bool = True
     opacity: float = 0.8
     domains: str = "outlines"
+    colour_managed: bool = False
 
 
 class Session:

@@ -39,6 +39,12 @@ def _data(variable: str, folder: str) -> Path:
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Prepared slides go to a folder of the test run, not to the user's cache."""
+    os.environ["MCLSTEXP_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def real() -> Path:
     """Folder of real slides and sections."""

@@ -49,6 +49,9 @@ MISSING_MPP = (
 )
 
 
+TILES_A_STEP = 16
+
+
 def scale_question(slide: Slide) -> str:
     """What a person has to settle about a slide whose scale is not known."""
     return slide.traits.scale.question or MISSING_MPP
@@ -57,7 +60,8 @@ def scale_question(slide: Slide) -> str:
 def preparing(slide: Slide) -> Generator[Progress, None, None]:
     """Make what the slide's file lacks, where anything does; see :meth:`.Slide.prepare`."""
     for done, total in slide.prepare():
-        yield Progress("Preparing the slide", done, total)
+        if done % TILES_A_STEP == 0:
+            yield Progress("Preparing the slide", done, total, unit="tiles")
 
 
 def lay_spots(

@@ -64,6 +64,7 @@ class Progress:
     expression: NDArray[np.float32] | None = None
     grid: SpotGrid | None = None
     genes: tuple[str, ...] = ()
+    unit: str = "spots"
 
 
 def predict(

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_error, show_info
 
 from napari_mclstexp.core import pipeline
+from napari_mclstexp.core.grid import read_spots
 from napari_mclstexp.core.predict import Progress
-from napari_mclstexp.core.scale import Scale, parse_mpp
+from napari_mclstexp.core.scale import Scale, parse_mpp, scale_of_line, scale_of_spots
 from napari_mclstexp.errors import MclstexpError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from napari_mclstexp.core.bundle import Bundle
     from napari_mclstexp.core.result import Result
@@ -58,19 +62,35 @@ class Controller:
 
     def __init__(self, session: Session, jobs: Jobs) -> None:
         self._session, self._jobs = session, jobs
+        self._prepared_for = 0
+        session.slide_changed.connect(self._prepare)
+        session.job_changed.connect(self._prepare)
 
-    def open_slide(self, path: Path) -> None:
+    def open_slide(self, path: Path, plane: int | None = None) -> None:
         """Open a slide on a worker."""
 
         def steps() -> Generator[Progress, None, Slide]:
             yield Progress("Opening the slide", 0, 0)
-            slide = pipeline.open_slide(path)
-            yield Progress("Reading the slide", 0, 0)
-            slide.read(0, 0, 1, 1)  # a plain JPEG is decoded here, not while panning
+            slide = pipeline.open_slide(path, plane)
             _ = slide.fingerprint
+            slide.glance(0, 0, 1, 1, len(slide.levels) - 1)  # what a preview costs is spent here
             return slide
 
         self._start(steps(), self._session.set_slide, "", "slide")
+
+    def choose_plane(self, plane: int) -> None:
+        """Open another plane of the stack that is open."""
+        slide = self._session.slide
+        if slide is not None and slide.traits.plane != plane:
+            self.open_slide(slide.path, plane)
+
+    def _prepare(self) -> None:
+        """Make what the open slide lacks, once for each slide that was opened and when nothing else runs."""
+        slide, generation = self._session.slide, self._session.generation
+        if slide is None or slide.prepared or self._session.job.running or self._prepared_for == generation:
+            return
+        self._prepared_for = generation
+        self._start(pipeline.preparing(slide), lambda _: None, "", "slide")
 
     def set_mpp(self, text: str) -> None:
         """Take um per px as typed; the slide's own where nothing is typed."""
@@ -90,6 +110,39 @@ class Controller:
         ):
             scale = known
         self._session.set_scale(scale)
+
+    def take_claim(self, index: int) -> None:
+        """Take one of the scales that the file claims."""
+        slide = self._session.slide
+        if slide is not None:
+            told = slide.traits.scale.claims[index]
+            self._take_scale(lambda: Scale(told.mpp_x, told.mpp_y, f"{told.source}, chosen by the user"))
+
+    def scale_by_line(self, ends_px: NDArray[np.float64] | None, length_um: float) -> None:
+        """Take the scale from a drawn line (2, 2) of known length."""
+        if ends_px is None:
+            show_error("There is no line yet. Drag one over the slide, along a distance that you know.")
+            return
+        self._take_scale(lambda: scale_of_line(ends_px, length_um))
+
+    def scale_by_spots(self, path: Path, pitch_um: float) -> None:
+        """Take the scale from spot positions of known pitch."""
+        self._take_scale(lambda: scale_of_spots(read_spots(path)[1], pitch_um))
+
+    def _take_scale(self, find: Callable[[], Scale]) -> None:
+        try:
+            scale = find()
+        except MclstexpError as error:
+            show_error(str(error))
+            return
+        self._session.set_scale(scale)
+
+    def needs_scale(self, bundle: Path) -> bool:
+        """Whether a bundle reads fields in um; so it is taken of one that cannot be read."""
+        try:
+            return self._bundle(bundle).spec.mpp is not None
+        except (MclstexpError, OSError):
+            return True
 
     def predict(self, request: PredictRequest) -> None:
         """Predict the open slide on a worker."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from napari.viewer import current_viewer
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_mclstexp.gui.controller import Controller
 from napari_mclstexp.gui.jobs import Jobs
@@ -23,6 +24,24 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QCloseEvent, QShowEvent
 
 WIDTH = 380
+PLUGIN, WIDGET = "napari-mclstexp", "Spatial expression"
+OBJECT_NAME = "mclSTExp"
+
+
+def open_dock_soon() -> None:
+    """Open the dock in the current window, once napari has shown the layer that it is reading."""
+    viewer = current_viewer()
+    if viewer is not None and QApplication.instance() is not None:
+        QTimer.singleShot(0, lambda: open_dock(viewer))
+
+
+def open_dock(viewer: napari.Viewer) -> None:
+    """Open the dock in a window that has none, or show the one it has."""
+    window = getattr(viewer.window, "_qt_window", None)  # None once the window is closed
+    if window is None:
+        return
+    if window.findChild(QWidget, OBJECT_NAME) is None:
+        viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
 
 
 class MclstexpDock(QWidget):
@@ -36,14 +55,14 @@ class MclstexpDock(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
-        self.setObjectName("mclSTExp")
+        self.setObjectName(OBJECT_NAME)
         self._viewer = viewer = napari_viewer
         self.session = Session()
         self.jobs = Jobs(self.session)
         self.controller = Controller(self.session, self.jobs)
         self.layers = Layers(viewer, self.session)
         self.slide_panel = SlidePanel(self.session)
-        self.predict_panel = PredictPanel(self.session, demo_bundle_path())
+        self.predict_panel = PredictPanel(self.session, demo_bundle_path(), self.controller.needs_scale)
         self.gene_panel = GenePanel(self.session)
         self.domain_panel = DomainPanel(self.session)
         self.export_panel = ExportPanel(self.session)
@@ -85,6 +104,13 @@ class MclstexpDock(QWidget):
         self.slide_panel.open_requested.connect(act.open_slide)
         self.slide_panel.sample_requested.connect(lambda: act.open_slide(sample_slide_path()))
         self.slide_panel.mpp_requested.connect(act.set_mpp)
+        self.slide_panel.plane_requested.connect(act.choose_plane)
+        self.slide_panel.view_requested.connect(lambda changes: session.set_view(**changes))
+        settling = self.slide_panel.settling
+        settling.claim_chosen.connect(act.take_claim)
+        settling.spots_given.connect(act.scale_by_spots)
+        settling.line_requested.connect(self._draw_line)
+        settling.length_given.connect(self._measure_line)
         self.predict_panel.predict_requested.connect(act.predict)
         self.predict_panel.cancel_requested.connect(act.cancel)
         self.gene_panel.gene_requested.connect(act.set_gene)
@@ -93,6 +119,14 @@ class MclstexpDock(QWidget):
         self.domain_panel.count_changed.connect(session.set_domain_count)
         self.domain_panel.view_requested.connect(lambda changes: session.set_view(**changes))
         self.export_panel.export_requested.connect(lambda path, over: act.export(path, overwrite=over))
+
+    # Methods of this widget, for Qt would keep a lambda alive, and with it the viewer.
+
+    def _draw_line(self, wanted: bool) -> None:
+        self.layers.draw_line(wanted)
+
+    def _measure_line(self, length_um: float) -> None:
+        self.controller.scale_by_line(self.layers.drawn_line(), length_um)
 
     def _adopt(self) -> None:
         """Take over a slide that was dropped onto the window or opened by its menu."""

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from napari.layers import Image, Labels, Layer, Points
+from napari.layers import Image, Labels, Layer, Points, Shapes
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_mclstexp.core.cells import pitch_px
 from napari_mclstexp.core.limits import colour_limits
 from napari_mclstexp.core.raster import raster_labels
 from napari_mclstexp.core.result import STATEMENT
-from napari_mclstexp.gui.slides import LAYER_NAME, layer_data, slide_of, spatial
+from napari_mclstexp.gui.slides import LAYER_NAME, layer_data, manage_colour, slide_of, spatial
 
 if TYPE_CHECKING:
     import napari
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_mclstexp.core.slide import Slide
     from napari_mclstexp.session import Session
 
-HEATMAP, DOMAINS = "Predicted gene", "Domains"
+HEATMAP, DOMAINS, LINE = "Predicted gene", "Domains", "Known length"
 COLUMN = "expression"
 OUTLINE_PX = 1
 SPOT_SHARE = 0.8
@@ -49,6 +49,8 @@ class Layers:
         self._domains: Labels | None = None
         self._filling: NDArray[np.float32] | None = None
         self._filling_gene = ""
+        self._provisional = False
+        self._line: Shapes | None = None
         session.slide_changed.connect(self._show_slide)
         session.scale_changed.connect(self._show_scale)
         session.result_changed.connect(self._show_result)
@@ -90,10 +92,32 @@ class Layers:
             data, about, _ = layer_data(slide)
             newest = self._viewer.add_layer(Image(data, **about))
         self._slide = newest
+        self._provisional = slide is not None and not slide.prepared
         if newest is not None:
             newest.name = LAYER_NAME  # napari had numbered it beside its predecessor
         self._viewer.canvas.overlays.scale_bar.visible = slide is not None
         self._viewer.reset_view()
+
+    def draw_line(self, wanted: bool) -> None:
+        """Let a line be drawn over the slide, or give that up."""
+        self._drop(self._line)
+        self._line = None
+        if wanted and self._session.slide is not None:
+            width = max(self._session.slide.width, self._session.slide.height) / 300
+            layer = Shapes(
+                ndim=2, name=LINE, edge_color="yellow", edge_width=width, **spatial(self._session.scale)
+            )
+            self._line = self._viewer.add_layer(layer)
+            self._line.mode = "add_line"
+
+    def drawn_line(self) -> NDArray[np.float64] | None:
+        """Ends (2, 2) of the line drawn last, y, x in full-resolution px; None where there is none.
+
+        With painted domains the one thing that is read back from a layer.
+        """
+        if self._line is None or self._line not in self._viewer.layers or not self._line.data:
+            return None
+        return np.asarray(self._line.data[-1], dtype=np.float64)[:2]
 
     def _show_scale(self) -> None:
         if self._slide is None:
@@ -151,8 +175,11 @@ class Layers:
         overlay.visible = True
 
     def _show_job(self) -> None:
-        """Let the map fill in while a prediction runs."""
+        """Let the map fill in while a prediction runs; show the slide sharp once it is prepared."""
         job = self._session.job
+        if self._provisional and self._session.slide is not None and self._session.slide.prepared:
+            self._provisional = False
+            self._slide.refresh()
         step = job.progress
         if job.running and step is not None and step.grid is not None:
             self._fill(step)
@@ -212,6 +239,7 @@ class Layers:
 
     def _show_view(self) -> None:
         view, result = self._session.view, self._session.result
+        self._manage_colour(view.colour_managed)
         if result is not None:
             gene = f"{self._session.gene}, {result.provenance.normalisation}"
             self._say(gene if view.heatmap else "Domains of predicted expression")
@@ -223,6 +251,11 @@ class Layers:
             outlines = view.domains == "outlines"
             self._domains.contour = OUTLINE_PX if outlines else 0
             self._domains.opacity = 0.95 if outlines else 0.5
+
+    def _manage_colour(self, managed: bool) -> None:
+        if self._slide is not None and self._slide.data[0].colour_managed != managed:
+            manage_colour(self._slide.data, managed)
+            self._slide.refresh()
 
     def _drop(self, layer: Layer | None) -> None:
         if layer is not None and layer in self._viewer.layers:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-import dask.array as da
 import numpy as np
 from napari.utils.notifications import show_error
 
-from napari_mclstexp.errors import SlideError
+from napari_mclstexp.core.slide.tiles import TILE_PX, TileReader
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari.layers import Layer
 
     from napari_mclstexp.core.scale import Scale
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 
 LAYER_NAME = "H&E"
 KEY = "mclstexp_slide"
-TILE_PX = 512
 
 _told: set[str] = set()
 _open: WeakValueDictionary[str, Slide] = WeakValueDictionary()
+_tiles = TileReader()
 
 
 class LevelArray:
@@ -38,22 +39,43 @@ class LevelArray:
 
     dtype = np.dtype(np.uint8)
     ndim = 3
+    chunks = (TILE_PX, TILE_PX, 3)
 
     def __init__(self, slide: Slide, level: int) -> None:
         self._slide, self._level = slide, level
         self.shape = (slide.levels[level].height, slide.levels[level].width, 3)
+        self.size = int(np.prod(self.shape))
+        self.colour_managed = False
 
-    def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
-        rows, columns = (k.indices(n) for k, n in zip(key[:2], self.shape[:2], strict=True))
-        width, height = columns[1] - columns[0], rows[1] - rows[0]
-        try:
-            region = self._slide.read(columns[0], rows[0], width, height, self._level)
-        except SlideError as error:
-            region = np.full((height, width, 3), 255, dtype=np.uint8)
-            if self._slide.fingerprint not in _told:  # once a slide: panning meets the same tiles again
-                _told.add(self._slide.fingerprint)
-                show_error(f"{error} Such parts are shown white.")
-        return region[:: rows[2], :: columns[2], key[2] if len(key) > 2 else slice(None)]
+    def __getitem__(self, key: Any) -> np.ndarray:
+        key = key if isinstance(key, tuple) else (key,)
+        whole = (*(k for k in key if k is not Ellipsis), slice(None), slice(None), slice(None))[:3]
+        spans = [_span(k, n) for k, n in zip(whole, self.shape, strict=True)]
+        (top, bottom, _), (left, right, _), _ = spans
+        region, error = _tiles.read(
+            self._slide,
+            (left, top, max(0, right - left), max(0, bottom - top)),
+            self._level,
+            managed=self.colour_managed,
+        )
+        if error is not None and self._slide.picture_key not in _told:  # once: panning meets them again
+            _told.add(self._slide.picture_key)
+            show_error(f"{error} Such parts are shown white.")
+        inside = tuple(
+            slice(None, None, step) if isinstance(k, slice) else 0
+            for k, (_, _, step) in zip(whole[:2], spans[:2], strict=True)
+        )
+        return region[(*inside, whole[2])]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:, :, :], dtype=dtype)
+
+
+def _span(key: Any, size: int) -> tuple[int, int, int]:
+    if isinstance(key, slice):
+        return key.indices(size)
+    at = int(key) % size
+    return at, at + 1, 1
 
 
 def spatial(scale: Scale | None) -> dict[str, Any]:
@@ -63,27 +85,29 @@ def spatial(scale: Scale | None) -> dict[str, Any]:
     return {"scale": (scale.mpp_y, scale.mpp_x), "units": ("um", "um"), "axis_labels": ("y", "x")}
 
 
-def layer_data(slide: Slide) -> tuple[list[da.Array], dict[str, Any], str]:
+def layer_data(slide: Slide) -> tuple[list[LevelArray], dict[str, Any], str]:
     """Slide as napari layer data: lazy pyramid, metadata, ``"image"``.
 
     The layer's name does not tell the file's.
     """
-    pyramid = [
-        da.from_array(LevelArray(slide, level), chunks=(TILE_PX, TILE_PX, 3), asarray=False, name=False)
-        for level in range(len(slide.levels))
-    ]
-    _open[slide.fingerprint] = slide
+    _open[slide.picture_key] = slide
     about = {
         "name": LAYER_NAME,
         "rgb": True,
         "multiscale": True,
         "contrast_limits": (0, 255),
-        "metadata": {KEY: slide.fingerprint},
+        "metadata": {KEY: slide.picture_key},
         **spatial(slide.scale),
     }
-    return pyramid, about, "image"
+    return [LevelArray(slide, level) for level in range(len(slide.levels))], about, "image"
 
 
 def slide_of(layer: Layer) -> Slide | None:
     """Slide that a layer shows, None where it is none of ours or closed."""
     return _open.get(layer.metadata.get(KEY, ""))
+
+
+def manage_colour(levels: Sequence[LevelArray], managed: bool) -> None:
+    """Show a slide's levels by its ICC profile, or as they are stored."""
+    for level in levels:
+        level.colour_managed = managed

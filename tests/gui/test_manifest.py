@@ -31,7 +31,7 @@ def test_manifest() -> None:
         assert callable(getattr(importlib.import_module(module), name))
     assert [w.display_name for w in parts.widgets] == ["Spatial expression"]
     assert "*.svs" in parts.readers[0].filename_patterns
-    assert not parts.readers[0].accepts_directories
+    assert parts.readers[0].accepts_directories
     assert [s.key for s in parts.sample_data] == ["synthetic"]
     named = {c.id for c in parts.commands}
     assert {parts.readers[0].command, parts.widgets[0].command, parts.sample_data[0].command} <= named

@@ -191,6 +191,11 @@ class Slide(ABC):
         return fingerprint(*self.files)
 
     @property
+    def picture_key(self) -> str:
+        """Names the picture, fingerprint and plane, in caches and in the metadata of layers."""
+        return self.fingerprint + ("" if self.traits.plane is None else f"-{self.traits.plane}")
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """Files and folders that hold the picture."""
         return (self.path,)
@@ -304,9 +309,8 @@ class Slide(ABC):
         else:
             return None, len(self.levels)
         name = "pixels" if first == 0 else "levels"
-        plane = "" if self.traits.plane is None else f"-{self.traits.plane}"
         levels = self.levels[first:]
-        return PreparedLevels(levels, factor, source, lambda: f"{self.fingerprint}{plane}.{name}.zip"), first
+        return PreparedLevels(levels, factor, source, lambda: f"{self.picture_key}.{name}.zip"), first
 
     @contextmanager
     def _coarsest(self) -> Iterator[Reader]:

@@ -3,6 +3,7 @@
 magicgui reads the form's annotations at run time, so they are not postponed here.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,9 +31,10 @@ class PredictPanel(QGroupBox):
     predict_requested = Signal(object)
     cancel_requested = Signal()
 
-    def __init__(self, session: "Session", bundle: Path) -> None:
+    def __init__(self, session: "Session", bundle: Path, needs_scale: Callable[[Path], bool]) -> None:
         super().__init__("2  Predict")
         self._session = session
+        self._needs_scale = needs_scale
 
         @magicgui(
             call_button="Predict",
@@ -77,6 +79,7 @@ class PredictPanel(QGroupBox):
         layout.addWidget(self.stage)
 
         form.grid.changed.connect(self._show_grid)
+        form.bundle.changed.connect(self._show)
         self.cancel_button.clicked.connect(self.cancel_requested)
         session.slide_changed.connect(self._show)
         session.scale_changed.connect(self._show)
@@ -91,8 +94,11 @@ class PredictPanel(QGroupBox):
     def _waits_for(self) -> str:
         if self._session.slide is None:
             return "Waits for a slide: open one above."
-        if self._session.scale is None and self.form.grid.value != "spots":
-            return "Waits for the scale: type µm per pixel above."
+        if self._session.slide.not_for_model:
+            return self._session.slide.not_for_model
+        given = self.form.grid.value == "spots"
+        if self._session.scale is None and (not given or self._needs_scale(self.form.bundle.value)):
+            return "Waits for the scale: type µm per pixel above, or choose another way there."
         return ""
 
     def _show(self) -> None:
@@ -108,7 +114,7 @@ class PredictPanel(QGroupBox):
             self.bar.setRange(0, progress.total)
             self.bar.setValue(progress.done)
             left = "" if progress.seconds_left is None else f" · {_time(progress.seconds_left)} left"
-            count = f" {progress.done:,} of {progress.total:,} spots" if progress.total else " …"
+            count = f" {progress.done:,} of {progress.total:,} {progress.unit}" if progress.total else " …"
             self.stage.setText(f"{progress.stage}{count}{left}")
         else:
             self.bar.setRange(0, 0)

@@ -1,4 +1,4 @@
-"""Step 1: which slide is open, and its scale."""
+"""Step 1: which slide is open, which plane of it, and its scale."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
     QFileDialog,
     QFormLayout,
     QGroupBox,
@@ -16,59 +18,85 @@ from qtpy.QtWidgets import (
     QPushButton,
     QVBoxLayout,
 )
+from superqt.utils import signals_blocked
+
+from napari_mclstexp.gui.panels.scale import ScaleSettling
 
 if TYPE_CHECKING:
     from napari_mclstexp.session import Session
 
-FILTER = "Slides (*.svs *.tif *.tiff *.ndpi *.mrxs *.scn *.bif *.dcm *.jpg *.jpeg *.png);;All files (*)"
+FILTER = (
+    "Slides (*.svs *.tif *.tiff *.ndpi *.mrxs *.scn *.bif *.dcm *.jpg *.jpeg *.png *.jp2 *.j2k);;"
+    "All files (*)"
+)
+UNCHOSEN = "choose a plane …"
 
 
 class SlidePanel(QGroupBox):
-    """Names the open slide and tells its scale; asks for the scale where it is unknown."""
+    """Names the open slide and tells its scale; asks for what the file leaves open."""
 
     open_requested = Signal(object)
     sample_requested = Signal()
     mpp_requested = Signal(str)
+    plane_requested = Signal(int)
+    view_requested = Signal(dict)
 
     def __init__(self, session: Session) -> None:
         super().__init__("1  Slide")
         self._session = session
         self.open_button = QPushButton("Open a slide …")
-        self.sample_button = QPushButton("Synthetic sample")
+        self.folder_button = QPushButton("Folder …")
+        self.folder_button.setToolTip("Open a slide that is a folder: OME-Zarr, DICOM")
+        self.sample_button = QPushButton("Sample")
         self.sample_button.setToolTip("Open the synthetic section that comes with the plugin")
-        self.name = QLabel()
-        self.name.setWordWrap(True)
-        self.name.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.name = _told()
         self.size = QLabel()
+        self.plane = QComboBox()
         self.mpp = QLineEdit()
         self.mpp.setPlaceholderText("unknown: type it, such as 0.5")
         self.mpp.setToolTip("Micrometres per pixel at full resolution: one number, or x,y")
-        self.source = QLabel()
-        self.source.setWordWrap(True)
-
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.open_button)
-        buttons.addWidget(self.sample_button)
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("File", self.name)
-        form.addRow("Size", self.size)
-        form.addRow("µm per pixel", self.mpp)
-        form.addRow("", self.source)
-        layout = QVBoxLayout(self)
-        layout.addLayout(buttons)
-        layout.addLayout(form)
-
-        self.open_button.clicked.connect(self._choose)
+        self.source = _told()
+        self.settling = ScaleSettling(session)
+        self.icc = QCheckBox("Colours by the slide's own profile (ICC)")
+        self.icc.setToolTip("On the screen only: the model is given the pixels as they are stored")
+        self.state = _told()
+        self._lay_out()
+        self.open_button.clicked.connect(self._choose_file)
+        self.folder_button.clicked.connect(self._choose_folder)
         self.sample_button.clicked.connect(self.sample_requested)
         self.mpp.editingFinished.connect(self._typed)
+        self.plane.activated.connect(self._plane_chosen)
+        self.icc.toggled.connect(lambda on: self.view_requested.emit({"colour_managed": on}))
         session.slide_changed.connect(self._show)
         session.scale_changed.connect(self._show)
         session.job_changed.connect(self._show_job)
         self._show()
 
-    def _choose(self) -> None:
+    def _lay_out(self) -> None:
+        buttons = QHBoxLayout()
+        for button in (self.open_button, self.folder_button, self.sample_button):
+            buttons.addWidget(button)
+        self._form = form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("File", self.name)
+        form.addRow("Size", self.size)
+        form.addRow("Plane", self.plane)
+        form.addRow("µm per pixel", self.mpp)
+        form.addRow("", self.source)
+        layout = QVBoxLayout(self)
+        layout.addLayout(buttons)
+        layout.addLayout(form)
+        layout.addWidget(self.settling)
+        layout.addWidget(self.icc)
+        layout.addWidget(self.state)
+
+    def _choose_file(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Open a slide", "", FILTER)
+        if name:
+            self.open_requested.emit(Path(name))
+
+    def _choose_folder(self) -> None:
+        name = QFileDialog.getExistingDirectory(self, "Open a slide that is a folder")
         if name:
             self.open_requested.emit(Path(name))
 
@@ -77,29 +105,67 @@ class SlidePanel(QGroupBox):
             self.mpp_requested.emit(self.mpp.text())
             self._show()
 
+    def _plane_chosen(self, index: int) -> None:
+        first = 1 if self.plane.itemText(0) == UNCHOSEN else 0
+        if index >= first:
+            self.plane_requested.emit(index - first)
+
     def _show_job(self) -> None:
         running = self._session.job.running
-        for widget in (self.open_button, self.sample_button):
+        for widget in (self.open_button, self.folder_button, self.sample_button, self.plane, self.settling):
             widget.setEnabled(not running)
         self.mpp.setEnabled(self._session.slide is not None and not running)
+        self._show_state()
+
+    def _show_state(self) -> None:
+        slide = self._session.slide
+        waits = slide is not None and not slide.prepared
+        if waits and self._session.job.running:
+            self.state.setText("A preview is shown while the full resolution is decoded, once.")
+        elif waits:
+            self.state.setText("Only a preview is shown: the full resolution was not decoded yet.")
+        self.state.setVisible(waits)
 
     def _show(self) -> None:
         slide, scale = self._session.slide, self._session.scale
-        self.mpp.setEnabled(slide is not None and not self._session.job.running)
+        self._show_job()
+        planes = slide.traits.planes if slide else ()
+        self._form.setRowVisible(self.plane, bool(planes))
+        self.icc.setVisible(slide is not None and bool(slide.traits.icc_profile))
+        with signals_blocked(self.icc):
+            self.icc.setChecked(self._session.view.colour_managed)
         if slide is None:
             self.name.setText("none yet")
             self.size.setText("–")
             self.mpp.clear()
             self.source.setText("")
             return
+        self._show_planes(planes, slide.traits.plane)
         self.name.setText(slide.path.name)
+        self.name.setToolTip(slide.path.name)
         size = f"{slide.width:,} × {slide.height:,} px · {slide.format}"
         if scale is None:
             self.mpp.clear()
-            self.source.setText("The file does not tell its scale. 20× scans have about 0.5, 40× about 0.25.")
+            absent = "The file does not tell its scale. 20× scans have about 0.5, 40× about 0.25."
+            self.source.setText(slide.traits.scale.question or absent)
         else:
             same = scale.mpp_x == scale.mpp_y
             self.mpp.setText(f"{scale.mpp_x:.6g}" if same else f"{scale.mpp_x:.6g},{scale.mpp_y:.6g}")
-            self.source.setText(f"from {scale.source}" if scale == slide.scale else scale.source)
+            own = f"from the file: {scale.source}"
+            self.source.setText(own if scale == slide.scale else f"set here: {scale.source}")
             size += f"\n{slide.width * scale.mpp_x / 1000:.2f} × {slide.height * scale.mpp_y / 1000:.2f} mm"
         self.size.setText(size)
+
+    def _show_planes(self, planes: tuple[str, ...], chosen: int | None) -> None:
+        with signals_blocked(self.plane):
+            self.plane.clear()
+            self.plane.addItems([UNCHOSEN, *planes] if chosen is None else list(planes))
+            self.plane.setCurrentIndex(chosen or 0)
+
+
+def _told() -> QLabel:
+    """Text that wraps and can be selected."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
