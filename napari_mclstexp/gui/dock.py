@@ -16,6 +16,7 @@ from napari_mclstexp.gui.panels.export import ExportPanel
 from napari_mclstexp.gui.panels.gene import GenePanel
 from napari_mclstexp.gui.panels.predict import PredictPanel
 from napari_mclstexp.gui.panels.slide import SlidePanel
+from napari_mclstexp.gui.readers import PLUGIN, prefer_for_slides
 from napari_mclstexp.samples import demo_bundle_path, sample_slide_path
 from napari_mclstexp.session import Session
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QCloseEvent, QShowEvent
 
 WIDTH = 380
-PLUGIN, WIDGET = "napari-mclstexp", "Spatial expression"
+WIDGET = "Spatial expression"
 OBJECT_NAME = "mclSTExp"
 
 
@@ -57,6 +58,7 @@ class MclstexpDock(QWidget):
         super().__init__()
         self.setObjectName(OBJECT_NAME)
         self._viewer = viewer = napari_viewer
+        prefer_for_slides()
         self.session = Session()
         self.jobs = Jobs(self.session)
         self.controller = Controller(self.session, self.jobs)

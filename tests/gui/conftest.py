@@ -102,6 +102,11 @@ class Window:
     def open_dock(self) -> MclstexpDock:
         """Open the dock by the menu Plugins."""
         self.menu_entry().trigger()
+        return self.find_dock()
+
+    def find_dock(self) -> MclstexpDock:
+        """Find the one dock of the window, which may be about to open."""
+        self.qtbot.waitUntil(lambda: self.main.findChild(QWidget, "mclSTExp") is not None)
         self.settle()
         (self.dock,) = self.main.findChildren(QWidget, "mclSTExp")
         self.qtbot.waitUntil(self.dock.isVisible)

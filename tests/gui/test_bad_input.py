@@ -119,11 +119,13 @@ def test_scale_missing_for_given_spots(window: Window, bundle: Path, tmp_path: P
     window.set_bundle(bundle)
     window.set_grid("Spots from a CSV file")
     window.type(window.dock.predict_panel.form.spots.line_edit.native, str(tmp_path / "spots.csv"))
-    window.press_predict()
-    window.wait_idle(30_000)
-    told = window.take_one_error()
+    assert not window.predict_button.isEnabled()
+    told = window.dock.predict_panel.why.text()
+    assert window.dock.predict_panel.why.isVisible()
     assert "scale" in told
     assert "--" not in told
+    window.set_mpp("0.5")
+    assert window.predict_button.isEnabled()
 
 
 def test_gene_and_exports(ready: Window, tmp_path: Path) -> None:

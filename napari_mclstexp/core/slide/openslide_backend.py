@@ -34,10 +34,13 @@ CACHE_BYTES = 64 * 2**20
 """Decoded tiles that OpenSlide keeps, for all threads of a slide together."""
 
 GENERIC = ("generic-tiff",)
+BY_TAGS = ("hamamatsu", "leica", "trestle", "ventana")
+"""OpenSlide takes the scale of these from resolution tags itself, or their first page is not the scan."""
+
 NAMED = {
     "aperio": "aperio.MPP",
     "hamamatsu": "resolution tags of the NDPI",
-    "leica": "Leica's scan region",
+    "leica": "resolution tags of the SCN",
     "ventana": "ventana.ScanRes",
     "philips": "DICOM_PIXEL_SPACING",
     "mirax": "MICROMETER_PER_PIXEL",
@@ -225,6 +228,6 @@ def _scale(vendor: str, properties: Mapping[str, str], resolution: ScaleClaim | 
         claims = [] if resolution is None else [resolution]
     elif x or y:
         claims = [claim_of(x, y, NAMED.get(vendor, "the slide's own fields"))]
-        claims += [] if resolution is None or vendor == "hamamatsu" else [resolution]
+        claims += [] if resolution is None or vendor in BY_TAGS else [resolution]
     power = objective_claim(properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER))
     return weigh_scale([*claims, *([power] if power else [])])

@@ -26,7 +26,7 @@ def runs_beyond(tiff: tifffile.TiffFile) -> bool:
     pages = list(tiff.pages)
     if any(offset >= size for page in pages for offset in page.subifds or ()):
         return True
-    if not tiff.is_ndpi and _next_page_offset(tiff, pages[-1]) >= size:
+    if _next_page_offset(tiff, pages[-1]) >= size:
         return True
     pages += [sub for page in pages if page.subifds for sub in page.pages or ()]
     ends = (
