@@ -31,7 +31,7 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerD
 def read_slide(path: str | list[str]) -> list[LayerData]:
     """Whole-slide image as a lazy multiscale RGB layer in um; the dock opens beside it."""
     from napari_mclstexp.core.slide import open_slide
-    from napari_mclstexp.gui.dock import open_dock_soon
+    from napari_mclstexp.gui.readers import open_dock_soon
     from napari_mclstexp.gui.slides import layer_data
 
     layer = layer_data(open_slide(path[0] if isinstance(path, list) else path))

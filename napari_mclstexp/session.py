@@ -11,7 +11,7 @@ from napari_mclstexp.core.domains import DEFAULT_DOMAINS
 
 if TYPE_CHECKING:
     from napari_mclstexp.core.bundle import Bundle
-    from napari_mclstexp.core.predict import Progress
+    from napari_mclstexp.core.progress import Progress
     from napari_mclstexp.core.result import Result
     from napari_mclstexp.core.scale import Scale
     from napari_mclstexp.core.slide import Slide

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 import zlib
 from pathlib import PurePosixPath, PureWindowsPath
@@ -91,3 +92,12 @@ def _root(archive: zipfile.ZipFile) -> str:
     """Name with slash of the one folder that a zip may wrap its files in."""
     tops = {name.split("/", 1)[0] for name in archive.namelist()}
     return f"{tops.pop()}/" if len(tops) == 1 else ""
+
+
+def reads_native_pixels(path: Path) -> bool:
+    """Whether a bundle reads native pixels and so needs no scale; False where it cannot be read."""
+    try:
+        content = json.loads(read_members(path, ("bundle.json",))["bundle.json"])
+    except (BundleError, ValueError, OSError):
+        return False
+    return isinstance(content, dict) and "mpp" in content and content["mpp"] is None

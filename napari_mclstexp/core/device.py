@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from napari_mclstexp.errors import DeviceError
+
+if TYPE_CHECKING:
+    import torch
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 DEVICES: tuple[DeviceName, ...] = ("auto", "cpu", "cuda", "mps")
@@ -30,6 +31,8 @@ def choose_device(name: str = "auto") -> torch.device:
     DeviceError
         The device is unknown, or not on this machine.
     """
+    import torch  # takes seconds, which the window does not spend before it predicts
+
     if name not in DEVICES:
         msg = f"Unknown device {name!r}. Choose one of {', '.join(DEVICES)}."
         raise DeviceError(msg)

@@ -6,8 +6,6 @@ Source: the domains of mclSTExp (arXiv 2407.08216): PCA with 9 components, then 
 from __future__ import annotations
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.decomposition import PCA
 
 from napari_mclstexp.core.palette import domain_colour
 from napari_mclstexp.core.result import Domains, Result
@@ -50,6 +48,9 @@ def find_domains(result: Result, count: int = DEFAULT_DOMAINS, seed: int = 0) ->
     GridError
         `count` is out of range.
     """
+    from sklearn.cluster import KMeans  # takes a second, which the window does not spend before
+    from sklearn.decomposition import PCA
+
     check_domains(count, seed)
     values = result.expression.astype(np.float64)
     distinct = len(np.unique(values, axis=0))

@@ -12,7 +12,9 @@ from napari_mclstexp.core.bundle import Bundle, load_bundle
 from napari_mclstexp.core.domains import DEFAULT_DOMAINS, check_domains, find_domains
 from napari_mclstexp.core.export import export_result
 from napari_mclstexp.core.grid import SpotGrid, given_grid, make_grid, parse_grid, read_spots
-from napari_mclstexp.core.predict import Progress, predict
+from napari_mclstexp.core.opening import MISSING_MPP, preparing, scale_question
+from napari_mclstexp.core.predict import predict
+from napari_mclstexp.core.progress import Progress
 from napari_mclstexp.core.result_file import load_result, save_result
 from napari_mclstexp.core.slide import Slide, open_slide
 from napari_mclstexp.core.tissue import find_tissue
@@ -42,27 +44,6 @@ __all__ = [
     "save_result",
     "scale_question",
 ]
-
-MISSING_MPP = (
-    "The scale of this slide is unknown: the file does not say how many um a pixel is. Give um per pixel, "
-    "such as 0.5 (20x scans have about 0.5, 40x about 0.25)."
-)
-
-
-TILES_A_STEP = 16
-
-
-def scale_question(slide: Slide) -> str:
-    """What a person has to settle about a slide whose scale is not known."""
-    return slide.traits.scale.question or MISSING_MPP
-
-
-def preparing(slide: Slide) -> Generator[Progress, None, None]:
-    """Make what the slide's file lacks, where anything does; see :meth:`.Slide.prepare`."""
-    for done, total in slide.prepare():
-        if done % TILES_A_STEP == 0:
-            yield Progress("Preparing the slide", done, total, unit="tiles")
-
 
 def lay_spots(
     slide: Slide, scale: Scale | None, *, grid: str = "visium", spots: Path | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +13,7 @@ from napari_mclstexp import __version__
 from napari_mclstexp.core import trust
 from napari_mclstexp.core.device import choose_device
 from napari_mclstexp.core.patches import Field, read_batches
+from napari_mclstexp.core.progress import Progress
 from napari_mclstexp.core.result import Provenance, Result
 from napari_mclstexp.core.retrieval import gather, match
 from napari_mclstexp.errors import BundleError, DeviceError, ModelError
@@ -32,39 +32,6 @@ HIRES_PX = 2000
 LOWRES_PX = 600
 CPU_BATCH_PIXELS = 8 * 224 * 224
 """Pixels a batch on the CPU: about a second of work on two cores, so that a cancel is heard soon."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Progress:
-    """How far a job has come.
-
-    Attributes
-    ----------
-    stage : str
-        What is being done, in plain words.
-    done, total : int
-        Spots finished, and of how many.
-    seconds_left : float or None
-        Estimate, once there is one.
-    rows : slice or None
-        Spots that were finished since the last value.
-    expression : numpy.ndarray or None
-        (B, G) float32 of those spots.
-    grid : SpotGrid or None
-        All spots, once they are laid.
-    genes : tuple of str
-        The G gene symbols.
-    """
-
-    stage: str
-    done: int
-    total: int
-    seconds_left: float | None = None
-    rows: slice | None = None
-    expression: NDArray[np.float32] | None = None
-    grid: SpotGrid | None = None
-    genes: tuple[str, ...] = ()
-    unit: str = "spots"
 
 
 def predict(

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_info
 
-from napari_mclstexp.core import pipeline
+from napari_mclstexp.core.bundle_files import reads_native_pixels
 from napari_mclstexp.core.grid import read_spots
-from napari_mclstexp.core.predict import Progress
+from napari_mclstexp.core.opening import preparing
+from napari_mclstexp.core.progress import Progress
 from napari_mclstexp.core.scale import Scale, parse_mpp, scale_of_line, scale_of_spots
+from napari_mclstexp.core.slide import open_slide
 from napari_mclstexp.errors import MclstexpError
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ class Controller:
 
         def steps() -> Generator[Progress, None, Slide]:
             yield Progress("Opening the slide", 0, 0)
-            slide = pipeline.open_slide(path, plane)
+            slide = open_slide(path, plane)
             _ = slide.fingerprint
             slide.glance(0, 0, 1, 1, len(slide.levels) - 1)  # what a preview costs is spent here
             return slide
@@ -90,7 +92,7 @@ class Controller:
         if slide is None or slide.prepared or self._session.job.running or self._prepared_for == generation:
             return
         self._prepared_for = generation
-        self._start(pipeline.preparing(slide), lambda _: None, "", "slide")
+        self._start(preparing(slide), lambda _: None, "", "slide")
 
     def set_mpp(self, text: str) -> None:
         """Take um per px as typed; the slide's own where nothing is typed."""
@@ -139,10 +141,7 @@ class Controller:
 
     def needs_scale(self, bundle: Path) -> bool:
         """Whether a bundle reads fields in um; so it is taken of one that cannot be read."""
-        try:
-            return self._bundle(bundle).spec.mpp is not None
-        except (MclstexpError, OSError):
-            return True
+        return not reads_native_pixels(bundle)
 
     def predict(self, request: PredictRequest) -> None:
         """Predict the open slide on a worker."""
@@ -153,6 +152,8 @@ class Controller:
 
         def steps() -> Generator[Progress, None, Result]:
             yield Progress("Loading the bundle", 0, 0)
+            from napari_mclstexp.core import pipeline  # the model's libraries take seconds to load
+
             bundle = self._bundle(request.bundle)
             return (
                 yield from pipeline.predict_and_label(
@@ -176,7 +177,9 @@ class Controller:
 
         def steps() -> Generator[Progress, None, Result]:
             yield Progress("Finding domains", 0, 0)
-            return pipeline.find_domains(result, count, result.provenance.seed)
+            from napari_mclstexp.core.domains import find_domains
+
+            return find_domains(result, count, result.provenance.seed)
 
         self._start(steps(), self._session.set_result, "Done.", "domains")
 
@@ -196,7 +199,9 @@ class Controller:
 
         def steps() -> Generator[Progress, None, Path]:
             yield Progress("Exporting", 0, 0)
-            return pipeline.export_result(result, path, overwrite=overwrite, gene=gene)
+            from napari_mclstexp.core.export import export_result
+
+            return export_result(result, path, overwrite=overwrite, gene=gene)
 
         self._start(
             steps(), lambda written: show_info(f"Wrote {written.name}."), f"Wrote {path.name}.", "export"
@@ -211,7 +216,9 @@ class Controller:
         marker = path / "bundle.json" if path.is_dir() else path
         key = f"{path.resolve()} {marker.stat().st_mtime_ns if marker.is_file() else 0}"
         if key not in self._session.bundles:
-            self._session.bundles = {key: pipeline.load_bundle(path)}
+            from napari_mclstexp.core.bundle import load_bundle
+
+            self._session.bundles = {key: load_bundle(path)}
         return self._session.bundles[key]
 
     def _start(self, steps: Generator, done: Callable, message: str, asked_by: str) -> None:  # type: ignore[type-arg]

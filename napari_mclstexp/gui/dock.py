@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari.viewer import current_viewer
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
-from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_mclstexp.gui.controller import Controller
 from napari_mclstexp.gui.jobs import Jobs
@@ -16,7 +15,7 @@ from napari_mclstexp.gui.panels.export import ExportPanel
 from napari_mclstexp.gui.panels.gene import GenePanel
 from napari_mclstexp.gui.panels.predict import PredictPanel
 from napari_mclstexp.gui.panels.slide import SlidePanel
-from napari_mclstexp.gui.readers import PLUGIN, prefer_for_slides
+from napari_mclstexp.gui.readers import DOCK, prefer_for_slides
 from napari_mclstexp.samples import demo_bundle_path, sample_slide_path
 from napari_mclstexp.session import Session
 
@@ -25,24 +24,6 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QCloseEvent, QShowEvent
 
 WIDTH = 380
-WIDGET = "Spatial expression"
-OBJECT_NAME = "mclSTExp"
-
-
-def open_dock_soon() -> None:
-    """Open the dock in the current window, once napari has shown the layer that it is reading."""
-    viewer = current_viewer()
-    if viewer is not None and QApplication.instance() is not None:
-        QTimer.singleShot(0, lambda: open_dock(viewer))
-
-
-def open_dock(viewer: napari.Viewer) -> None:
-    """Open the dock in a window that has none, or show the one it has."""
-    window = getattr(viewer.window, "_qt_window", None)  # None once the window is closed
-    if window is None:
-        return
-    if window.findChild(QWidget, OBJECT_NAME) is None:
-        viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
 
 
 class MclstexpDock(QWidget):
@@ -56,7 +37,7 @@ class MclstexpDock(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
-        self.setObjectName(OBJECT_NAME)
+        self.setObjectName(DOCK)
         self._viewer = viewer = napari_viewer
         prefer_for_slides()
         self.session = Session()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mclstexp.core.grid import SpotGrid
-    from napari_mclstexp.core.predict import Progress
+    from napari_mclstexp.core.progress import Progress
     from napari_mclstexp.core.slide import Slide
     from napari_mclstexp.session import Session
 

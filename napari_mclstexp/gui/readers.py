@@ -1,10 +1,27 @@
-"""Which reader napari takes for slides: ours, where the user has not chosen another."""
+"""What happens around reading a slide: which reader napari takes, and that the dock opens beside it.
+
+Light to import: the first picture does not wait for the dock.
+"""
 
 from __future__ import annotations
 
-from napari.settings import get_settings
+from typing import TYPE_CHECKING
 
-PLUGIN = "napari-mclstexp"
+from napari.settings import get_settings
+from napari.viewer import current_viewer
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication, QWidget
+
+if TYPE_CHECKING:
+    import napari
+
+PLUGIN, WIDGET = "napari-mclstexp", "Spatial expression"
+DOCK = "mclSTExp"
+"""Qt's name of the dock."""
+
+AFTER_MS = 250
+"""The dock opens when the slide's picture has been drawn."""
+
 SLIDE_PATTERNS = ("*.svs", "*.ndpi", "*.mrxs", "*.scn", "*.bif", "*.dcm", "*.jp2", "*.btf")
 """Files that are slides and nothing else. Others, such as ``*.tif``, napari asks about once."""
 
@@ -16,3 +33,17 @@ def prefer_for_slides() -> None:
     missing = {pattern: PLUGIN for pattern in SLIDE_PATTERNS if pattern not in chosen}
     if missing:
         plugins.extension2reader = {**chosen, **missing}
+
+
+def open_dock_soon() -> None:
+    """Open the dock in the current window, once the layer that is being read is drawn."""
+    viewer = current_viewer()
+    if viewer is not None and QApplication.instance() is not None:
+        QTimer.singleShot(AFTER_MS, lambda: open_dock(viewer))
+
+
+def open_dock(viewer: napari.Viewer) -> None:
+    """Open the dock in a window that has none."""
+    window = getattr(viewer.window, "_qt_window", None)  # None once the window is closed
+    if window is not None and window.findChild(QWidget, DOCK) is None:
+        viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)

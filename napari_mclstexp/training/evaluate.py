@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mclstexp.core.bundle import Bundle
-    from napari_mclstexp.core.predict import Progress
+    from napari_mclstexp.core.progress import Progress
     from napari_mclstexp.training.sections import Section
 
 

@@ -11,11 +11,12 @@ import tifffile
 from PIL import Image, ImageCms
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QComboBox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from qtpy.QtWidgets import QComboBox
 
     from tests.gui.conftest import Window
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from napari_mclstexp.core.export.csv import write_csv
-from napari_mclstexp.core.export.geojson import write_geojson
-from napari_mclstexp.core.export.picture import write_picture
-from napari_mclstexp.core.result_file import save_result
 from napari_mclstexp.errors import ExportError
 
 if TYPE_CHECKING:
@@ -17,18 +14,12 @@ if TYPE_CHECKING:
 __all__ = ["FORMATS", "export_result"]
 
 
-class Writer(Protocol):
-    """Writes a Result to a path, whole or not at all."""
-
-    def __call__(self, result: Result, path: Path, *, overwrite: bool) -> Path: ...
-
-
-FORMATS: dict[str, tuple[str, Writer]] = {
-    ".geojson": ("QuPath GeoJSON", write_geojson),
-    ".h5ad": ("AnnData", save_result),
-    ".csv": ("spot table", write_csv),
+FORMATS = {
+    ".geojson": ("QuPath GeoJSON", "export.geojson:write_geojson"),
+    ".h5ad": ("AnnData", "result_file:save_result"),
+    ".csv": ("spot table", "export.csv:write_csv"),
 }
-"""Suffix -> what it is and its writer."""
+"""Suffix -> what it is and its writer, which is imported when it is needed."""
 
 PICTURES = (".png",)
 
@@ -76,5 +67,9 @@ def export_result(
         msg = f"{path.name} has no suffix that says what to write. Known are {', '.join(sorted(known))}."
         raise ExportError(msg)
     if suffix in PICTURES:
+        from napari_mclstexp.core.export.picture import write_picture
+
         return write_picture(result, path, gene=gene, dpi=dpi, overwrite=overwrite)
-    return FORMATS[suffix][1](result, path, overwrite=overwrite)
+    module, function = FORMATS[suffix][1].split(":")
+    writer = getattr(import_module(f"napari_mclstexp.core.{module}"), function)
+    return writer(result, path, overwrite=overwrite)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-CACHE_BYTES = 64 * 2**20
+CACHE_BYTES = 32 * 2**20
 """Decoded tiles that OpenSlide keeps, for all threads of a slide together."""
 
 GENERIC = ("generic-tiff",)

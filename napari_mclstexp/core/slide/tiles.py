@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TILE_PX = 512
 THREADS = 4
-DEFAULT_BYTES = 128 * 2**20
+DEFAULT_BYTES = 64 * 2**20
 
 Key = tuple[str, int, int, int, bool]
 
