@@ -24,8 +24,9 @@ import tifffile
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+from .synthetic_fields import STEP, Floats, Points, noise
 from .synthetic_render import render
-from .synthetic_tissue import REGIONS, STEP, Floats, Points, SyntheticTissue, lay_out, noise
+from .synthetic_tissue import REGIONS, SyntheticTissue, lay_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
