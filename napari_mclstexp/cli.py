@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
+import math
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any
 
 import typer
 
-from napari_mclstexp import __version__
+from napari_mclstexp import __version__, terminal
 from napari_mclstexp.errors import GridError, MclstexpError
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
-
-T = TypeVar("T")
 
 INTERRUPTED = "Interrupted; nothing unfinished was kept."
 EXIT_DEFECT, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
@@ -104,6 +99,9 @@ def info(
     from napari_mclstexp.core.slide import open_slide
 
     with open_slide(slide) as opened:
+        if not as_json:
+            terminal.describe_slide(opened)
+            return
         scale = opened.scale
         facts: dict[str, Any] = {
             "format": opened.format,
@@ -117,16 +115,7 @@ def info(
             ],
             "fingerprint": opened.fingerprint,
         }
-    if as_json:
-        typer.echo(json.dumps(facts, indent=1))
-        return
-    mpp = f"{scale.mpp_x:g} x {scale.mpp_y:g} um ({scale.source})" if scale else "unknown; give --mpp"
-    typer.echo(f"format       {facts['format']}")
-    typer.echo(f"size         {facts['width']} x {facts['height']} px")
-    typer.echo(f"a pixel      {mpp}")
-    for level in facts["levels"]:
-        typer.echo(f"level        {level['width']} x {level['height']}, 1/{level['downsample']:g}")
-    typer.echo(f"fingerprint  {facts['fingerprint']}")
+    typer.echo(json.dumps(facts, indent=1))
 
 
 @app.command()
@@ -181,19 +170,13 @@ def train(
         name=out.stem,
         licence=licence,
     )
-    for progress in (run := _Interruptible(fit(read, options))):
-        if progress.step == progress.steps:
-            typer.echo(
-                f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.3f}  "
-                f"accuracy in the batch {progress.accuracy:.3f}  left {_time(progress.seconds_left)}"
-            )
-    bundle, half = run.outcome
+    bundle, half = terminal.follow_training(fit(read, options))
     save_bundle(bundle, out, half=half, overwrite=overwrite)
     typer.echo(f"Wrote {out}: {len(bundle.spec.genes)} genes, {len(bundle.expression)} reference spots.")
     poor = bundle.spec.training["spots_left_out"]
     if poor:
         typer.echo(f"{poor} spots with fewer than {min_counts} counts were left out.")
-    _disclose(bundle)
+    terminal.disclose(bundle)
 
 
 @app.command()
@@ -224,8 +207,8 @@ def predict(
         raise GridError(msg)
     refuse_existing(out, overwrite=overwrite)
     with pipeline.open_slide(slide) as opened:
-        scale = parse_mpp(mpp) if mpp is not None else opened.scale or _ask_mpp(grid, spots, bundle)
-        result = _follow(
+        scale = parse_mpp(mpp) if mpp is not None else opened.scale or terminal.ask_mpp(grid, spots, bundle)
+        result = terminal.follow_prediction(
             pipeline.predict_and_label(
                 opened,
                 pipeline.load_bundle(bundle),
@@ -242,7 +225,7 @@ def predict(
         pipeline.save_result(result, out, overwrite=overwrite)
     found = len(result.domains.names) if result.domains else 0
     typer.echo(f"Wrote {out}: {len(result.grid)} spots, {len(result.genes)} genes, {found} domains.")
-    if bundle_is_native(result.provenance.field_um):
+    if math.isnan(result.provenance.field_um):
         typer.echo(
             "The bundle reads native pixels (its mpp is null): the slide's scale is not corrected for."
         )
@@ -273,20 +256,8 @@ def bundle_show(bundle: Annotated[Path, typer.Argument(help="Bundle folder or zi
     from napari_mclstexp.core.bundle import load_bundle
 
     loaded = load_bundle(bundle)
-    spec = loaded.spec
-    patch = f"{spec.patch_px} px" + (
-        f" over {spec.field_um:g} um" if spec.field_um else ", native pixels of the slide (mpp is null)"
-    )
-    typer.echo(f"id           {loaded.id}")
-    typer.echo(f"mode         {spec.mode}")
-    typer.echo(f"patch        {patch}")
-    typer.echo(f"genes        {len(spec.genes)}: {', '.join(spec.genes[:8])} ...")
-    typer.echo(f"values       {spec.normalisation}")
-    typer.echo(f"reference    {len(loaded.expression)} spots; {spec.top_k} averaged, {spec.weighting}")
-    typer.echo(f"licence      {spec.licence}")
-    typer.echo(f"citation     {spec.citation}")
-    typer.echo(f"training     {json.dumps({k: v for k, v in spec.training.items() if k != 'history'})}")
-    _disclose(loaded)
+    terminal.describe_bundle(loaded)
+    terminal.disclose(loaded)
 
 
 @bundle_app.command("verify")
@@ -316,106 +287,13 @@ def bundle_import_upstream(
         f"Wrote {out}: mode paper, {len(imported.spec.genes)} genes, {len(imported.expression)} "
         "reference spots. It reads native pixels (its mpp is null)."
     )
-    _disclose(imported)
-
-
-def bundle_is_native(field_um: float) -> bool:
-    """Whether a result's field in um is unknown, as it is for native-pixel bundles."""
-    return field_um != field_um  # NaN
-
-
-def _ask_mpp(grid: str | None, spots: Path | None, bundle: Path) -> Any:
-    """Scale typed on a terminal; None where it is not needed or nobody can be asked."""
-    from napari_mclstexp.core.pipeline import MISSING_MPP
-    from napari_mclstexp.core.scale import parse_mpp
-    from napari_mclstexp.errors import ScaleError
-
-    if spots is not None and grid is None and _native(bundle):
-        return None
-    if not sys.stdin.isatty():
-        msg = f"{MISSING_MPP} Add --mpp M to the command."
-        raise ScaleError(msg)
-    return parse_mpp(typer.prompt("The slide does not tell its scale. um per pixel (20x: about 0.5)"))
-
-
-def _native(bundle: Path) -> bool:
-    from napari_mclstexp.core.bundle import load_bundle
-
-    return load_bundle(bundle).spec.mpp is None
+    terminal.disclose(imported)
 
 
 def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         msg = f"{value!r} is no {option}. Choose {' or '.join(known)}."
         raise GridError(msg)
-
-
-class _Interruptible(Generic[T]):
-    """Steps of a generator, until they end or Ctrl-C is pressed; the second press does not wait.
-
-    Python drops a KeyboardInterrupt that falls into a callback; a flag that each step looks at is not lost.
-    """
-
-    outcome: T
-
-    def __init__(self, steps: Generator[Any, None, T]) -> None:
-        self._steps = steps
-        self._pressed = False
-
-    def __iter__(self) -> Iterator[Any]:
-        former = signal.signal(signal.SIGINT, self._press)
-        try:
-            self.outcome = yield from self._watched()
-        finally:
-            signal.signal(signal.SIGINT, former)
-
-    def _watched(self) -> Generator[Any, None, T]:
-        while True:
-            try:
-                step = next(self._steps)
-            except StopIteration as stop:
-                outcome: T = stop.value
-                step = None
-            if self._pressed:
-                self._steps.close()
-                raise KeyboardInterrupt
-            if step is None:
-                return outcome
-            yield step
-
-    def _press(self, *_: object) -> None:
-        if self._pressed:
-            raise KeyboardInterrupt
-        self._pressed = True
-
-
-def _follow(steps: Generator[Any, None, T]) -> T:
-    """Show a prediction's progress on a terminal, and return its outcome."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("Starting", total=None)
-        for step in (run := _Interruptible(steps)):
-            bar.update(task, description=step.stage, completed=step.done, total=step.total or None)
-    return run.outcome
-
-
-def _disclose(bundle: Any) -> None:
-    names = ", ".join(f"{s['section']} ({s['patient']}, {s['spots']} spots)" for s in bundle.spec.sections)
-    typer.echo(
-        f"The bundle discloses, to whoever gets it: the normalised expression of {len(bundle.spec.genes)} "
-        f"genes, the position and the embedding of each reference spot, and the section names: {names}. "
-        "Patients are pseudonyms. It holds no pictures and no file paths."
-    )
-
-
-def _time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 if __name__ == "__main__":

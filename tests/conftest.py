@@ -19,6 +19,7 @@ import pytest
 import tifffile
 from scipy import sparse
 from scipy.ndimage import gaussian_filter
+from steps import finish
 
 from napari_mclstexp import cli
 
@@ -189,12 +190,7 @@ def trained(section: Path) -> tuple[Bundle, bool]:
     from napari_mclstexp.training.sections import read_section
 
     options = TrainingOptions(epochs=1, patch_px=32, batch_size=10, top_k=8, device="cpu", name="tiny")
-    steps = train([read_section(str(section))], options)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            return stop.value
+    return finish(train([read_section(str(section))], options))[1]
 
 
 @pytest.fixture(scope="session")

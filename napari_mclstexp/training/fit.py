@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,99 +17,26 @@ from napari_mclstexp.core.bundle import Bundle
 from napari_mclstexp.core.bundle_spec import BundleSpec
 from napari_mclstexp.core.device import choose_device
 from napari_mclstexp.core.encode import encode_spots
-from napari_mclstexp.core.model import IMAGE_FEATURES, MclSTExp, Mode, neighbourhoods
+from napari_mclstexp.core.model import IMAGE_FEATURES, MclSTExp, neighbourhoods
 from napari_mclstexp.core.patches import Field
 from napari_mclstexp.errors import ModelError, SectionError
 from napari_mclstexp.training.augment import augment, centre
 from napari_mclstexp.training.data import TrainingData, load_training_data
-from napari_mclstexp.training.preprocess import MIN_COUNTS, NORMALISATION, choose_genes
+from napari_mclstexp.training.options import TrainingOptions, TrainingProgress
+from napari_mclstexp.training.preprocess import NORMALISATION, choose_genes
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from napari_mclstexp.core.retrieval import Weighting
     from napari_mclstexp.training.sections import Section
+
+__all__ = ["TrainingOptions", "TrainingProgress", "contrastive_loss", "train"]
 
 log = logging.getLogger(__name__)
 
-FIELD_UM = 112.0
-"""Side of the tissue field of a patch: 224 px at 0.5 um per px."""
 PAPER_PATCH_PX = 224
-TOP_K = 200
 HALF_COSINE = 0.9999
 """Weights are stored as float16 where every patch embedding keeps at least this cosine."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingOptions:
-    """How to train.
-
-    Attributes
-    ----------
-    mode : {"corrected", "paper"}
-        See :mod:`.core.model`.
-    epochs : int
-        Passes over all spots.
-    seed : int
-        Same seed, same machine, same weights.
-    genes : str or int
-        See :func:`.preprocess.choose_genes`.
-    device : {"auto", "cpu", "cuda", "mps"}
-        Where to train.
-    batch_size : int or None
-        Spots a step; 64, in mode ``paper`` 128.
-    patch_px, field_um : int, float
-        Pixels and um of a patch's side (mode ``corrected``).
-    top_k : int
-        Reference spots that a prediction averages; at most a third of them all in mode ``corrected``.
-    weighting : {"inverse-square", "softmax"}
-        See :func:`.core.retrieval.match`.
-    min_counts : int
-        Spots with fewer counts are left out.
-    name, licence : str
-        Written into the bundle.
-    """
-
-    mode: Mode = "corrected"
-    epochs: int = 10
-    seed: int = 0
-    genes: str | int = 1000
-    device: str = "auto"
-    batch_size: int | None = None
-    patch_px: int = 112
-    field_um: float = FIELD_UM
-    top_k: int = TOP_K
-    weighting: Weighting = "inverse-square"
-    min_counts: int = MIN_COUNTS
-    name: str = "model"
-    licence: str = "unspecified"
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingProgress:
-    """State of the training after one step.
-
-    Attributes
-    ----------
-    epoch, epochs : int
-        Epoch being trained, from 1, and of how many.
-    step, steps : int
-        Steps done in it, and of how many.
-    loss : float
-        Mean loss in the epoch so far.
-    accuracy : float
-        Share of patches in the epoch so far whose own spot was the nearest in the batch.
-    seconds_left : float
-        Estimate for the whole training.
-    """
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float
-    accuracy: float
-    seconds_left: float
 
 
 def train(
@@ -142,15 +68,7 @@ def train(
     SectionError, GeneError, ScaleError, DeviceError, ModelError
         See each class.
     """
-    if options.epochs < 1:
-        msg = f"{options.epochs} epochs cannot be trained. Choose 1 or more."
-        raise SectionError(msg)
-    if options.batch_size is not None and options.batch_size < 2:
-        msg = f"A batch of {options.batch_size} spots has nothing to contrast. Choose 2 or more."
-        raise SectionError(msg)
-    if options.top_k < 1:
-        msg = f"top-k is {options.top_k}. Choose 1 or more."
-        raise SectionError(msg)
+    _check(options)
     paper = options.mode == "paper"
     device = choose_device(options.device)
     torch.manual_seed(options.seed)
@@ -164,7 +82,38 @@ def train(
     history = yield from _Fit(model, data, options, patch.patch_px, device).run()
     model = model.cpu().eval()
     half = _round_to_half(model, data, patch.patch_px)
-    spec = BundleSpec(
+    spec = _specify(options, patch, data, model, genes, history)
+    embeddings = encode_spots(model, data.expression, data.positions, data.section)
+    weights = {key: value.detach().clone() for key, value in model.state_dict().items()}
+    return Bundle(
+        spec, weights, data.expression, embeddings, data.section, data.patient, data.positions
+    ), half
+
+
+def _check(options: TrainingOptions) -> None:
+    """Refuse numbers that cannot be trained with."""
+    if options.epochs < 1:
+        msg = f"{options.epochs} epochs cannot be trained. Choose 1 or more."
+        raise SectionError(msg)
+    if options.batch_size is not None and options.batch_size < 2:
+        msg = f"A batch of {options.batch_size} spots has nothing to contrast. Choose 2 or more."
+        raise SectionError(msg)
+    if options.top_k < 1:
+        msg = f"top-k is {options.top_k}. Choose 1 or more."
+        raise SectionError(msg)
+
+
+def _specify(
+    options: TrainingOptions,
+    patch: Field,
+    data: TrainingData,
+    model: MclSTExp,
+    genes: tuple[str, ...],
+    history: list[dict[str, float]],
+) -> BundleSpec:
+    """Describe the trained model."""
+    paper = options.mode == "paper"
+    return BundleSpec(
         name=options.name,
         mode=options.mode,
         field_um=patch.field_um,
@@ -195,11 +144,6 @@ def train(
             "torch": torch.__version__,
         },
     )
-    embeddings = encode_spots(model, data.expression, data.positions, data.section)
-    weights = {key: value.detach().clone() for key, value in model.state_dict().items()}
-    return Bundle(
-        spec, weights, data.expression, embeddings, data.section, data.patient, data.positions
-    ), half
 
 
 class _Fit:

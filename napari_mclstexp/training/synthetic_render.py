@@ -13,7 +13,8 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from .synthetic_tissue import STEP, WAVER_UM, Floats, Points, SyntheticTissue, noise, ramp
+from .synthetic_fields import STEP, Floats, Points, noise, ramp
+from .synthetic_tissue import WAVER_UM, SyntheticTissue
 
 __all__ = ["render"]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from steps import finish
 
 from napari_mclstexp.core.bundle import load_bundle
 from napari_mclstexp.core.grid import given_grid
@@ -25,20 +26,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_mclstexp.core.bundle import Bundle
-    from napari_mclstexp.core.predict import Progress
     from napari_mclstexp.core.result import Result
     from napari_mclstexp.core.slide import Slide
 
 SCALE = Scale(0.5, 0.5, "test")
-
-
-def finish(steps: Generator[Progress, None, Result]) -> tuple[list[Progress], Result]:
-    seen = []
-    while True:
-        try:
-            seen.append(next(steps))
-        except StopIteration as stop:
-            return seen, stop.value
 
 
 @pytest.fixture(scope="module")

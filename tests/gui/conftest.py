@@ -31,6 +31,7 @@ from qtpy.QtCore import QPoint, Qt, QThreadPool, QTimer
 from qtpy.QtGui import QAction, QImage
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractItemView, QApplication, QComboBox, QLineEdit, QMenu, QScrollArea, QWidget
+from steps import finish
 
 from napari_mclstexp.core.bundle import save_bundle
 from napari_mclstexp.training.fit import TrainingOptions, train
@@ -369,12 +370,8 @@ def _train(section: str, folder: Path, **options: Any) -> Path:
     steps = train(
         [read_section(section)], TrainingOptions(epochs=1, patch_px=32, device="cpu", seed=0, **options)
     )
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            bundle, half = stop.value
-            return save_bundle(bundle, folder, half=half)
+    _, (bundle, half) = finish(steps)
+    return save_bundle(bundle, folder, half=half)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import anndata as ad
 import numpy as np
 import pytest
 import torch
+from steps import finish
 
 from napari_mclstexp.core.bundle import load_bundle, save_bundle
 from napari_mclstexp.core.encode import encode_spots
@@ -20,7 +21,7 @@ from napari_mclstexp.training.fit import TrainingOptions, contrastive_loss, trai
 from napari_mclstexp.training.sections import read_section
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
     from pathlib import Path
 
     from napari_mclstexp.core.bundle import Bundle
@@ -28,18 +29,9 @@ if TYPE_CHECKING:
 SMALL = {"epochs": 1, "patch_px": 32, "batch_size": 10, "top_k": 8, "device": "cpu"}
 
 
-def finish(steps: Generator) -> tuple[list, object]:
-    seen = []
-    while True:
-        try:
-            seen.append(next(steps))
-        except StopIteration as stop:
-            return seen, stop.value
-
-
 def fit(sections: list[Path], **options: object) -> tuple[list, tuple[Bundle, bool]]:
     read = [read_section(str(path)) for path in sections]
-    return finish(train(read, TrainingOptions(**{**SMALL, **options})))  # type: ignore[arg-type, return-value]
+    return finish(train(read, TrainingOptions(**{**SMALL, **options})))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_mclstexp.training.synthetic import GENES, SPOT_UM, make_section
-from napari_mclstexp.training.synthetic_tissue import REGIONS, lay_out, noise
+from napari_mclstexp.training.synthetic import make_section
+from napari_mclstexp.training.synthetic_fields import noise
+from napari_mclstexp.training.synthetic_spots import GENES, SPOT_UM
+from napari_mclstexp.training.synthetic_tissue import REGIONS, lay_out
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,199 @@
+"""What the command line says, asks and heeds: descriptions, progress, the scale of a slide, Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
+
+    from napari_mclstexp.core.bundle import Bundle
+    from napari_mclstexp.core.predict import Progress
+    from napari_mclstexp.core.scale import Scale
+    from napari_mclstexp.core.slide import Slide
+    from napari_mclstexp.training.fit import TrainingProgress
+
+__all__ = [
+    "Interruptible",
+    "ask_mpp",
+    "describe_bundle",
+    "describe_slide",
+    "disclose",
+    "follow_prediction",
+    "follow_training",
+]
+
+Step = TypeVar("Step")
+Outcome = TypeVar("Outcome")
+
+
+class Interruptible(Generic[Step, Outcome]):
+    """Steps of a generator, until they end or Ctrl-C is pressed; the second press does not wait.
+
+    Python drops a KeyboardInterrupt that falls into a callback; a flag that each step looks at is not lost.
+
+    Parameters
+    ----------
+    steps : generator
+        The work; it is closed when it is interrupted.
+
+    Attributes
+    ----------
+    outcome
+        What `steps` returned; there once they have ended.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        From the iteration, at the first step after Ctrl-C.
+    """
+
+    outcome: Outcome
+
+    def __init__(self, steps: Generator[Step, None, Outcome]) -> None:
+        self._steps = steps
+        self._pressed = False
+
+    def __iter__(self) -> Iterator[Step]:
+        former = signal.signal(signal.SIGINT, self._press)
+        try:
+            self.outcome = yield from self._watched()
+        finally:
+            signal.signal(signal.SIGINT, former)
+
+    def _watched(self) -> Generator[Step, None, Outcome]:
+        while True:
+            try:
+                step = next(self._steps)
+            except StopIteration as stop:
+                outcome: Outcome = stop.value
+                step = None
+            if self._pressed:
+                self._steps.close()
+                raise KeyboardInterrupt
+            if step is None:
+                return outcome
+            yield step
+
+    def _press(self, *_: object) -> None:
+        if self._pressed:
+            raise KeyboardInterrupt
+        self._pressed = True
+
+
+def follow_prediction(steps: Generator[Progress, None, Outcome]) -> Outcome:
+    """Show a prediction's progress in a bar, where there is a terminal, and return its outcome."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Starting", total=None)
+        for step in (run := Interruptible(steps)):
+            bar.update(task, description=step.stage, completed=step.done, total=step.total or None)
+    return run.outcome
+
+
+def follow_training(steps: Generator[TrainingProgress, None, Outcome]) -> Outcome:
+    """Print a line an epoch of a training, and return its outcome."""
+    for progress in (run := Interruptible(steps)):
+        if progress.step == progress.steps:
+            typer.echo(
+                f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.3f}  "
+                f"accuracy in the batch {progress.accuracy:.3f}  left {_time(progress.seconds_left)}"
+            )
+    return run.outcome
+
+
+def ask_mpp(grid: str | None, spots: Path | None, bundle: Path) -> Scale | None:
+    """Ask on a terminal for the scale of a slide that does not tell it.
+
+    Parameters
+    ----------
+    grid : str or None
+        Grid that was asked for.
+    spots : pathlib.Path or None
+        Spots that were given instead.
+    bundle : pathlib.Path
+        Model bundle.
+
+    Returns
+    -------
+    Scale or None
+        As typed; None where nothing needs it: given spots, and a bundle that reads native pixels.
+
+    Raises
+    ------
+    ScaleError
+        Where nobody can be asked, or what is typed is no scale.
+    """
+    from napari_mclstexp.core.pipeline import MISSING_MPP
+    from napari_mclstexp.core.scale import parse_mpp
+    from napari_mclstexp.errors import ScaleError
+
+    if spots is not None and grid is None and _reads_native_pixels(bundle):
+        return None
+    if not sys.stdin.isatty():
+        msg = f"{MISSING_MPP} Add --mpp M to the command."
+        raise ScaleError(msg)
+    return parse_mpp(typer.prompt("The slide does not tell its scale. um per pixel (20x: about 0.5)"))
+
+
+def describe_slide(slide: Slide) -> None:
+    """Print a slide's format, size, scale and levels."""
+    scale = slide.scale
+    mpp = f"{scale.mpp_x:g} x {scale.mpp_y:g} um ({scale.source})" if scale else "unknown; give --mpp"
+    lines = [
+        f"format       {slide.format}",
+        f"size         {slide.width} x {slide.height} px",
+        f"a pixel      {mpp}",
+        *(f"level        {lv.width} x {lv.height}, 1/{lv.downsample:g}" for lv in slide.levels),
+        f"fingerprint  {slide.fingerprint}",
+    ]
+    typer.echo("\n".join(lines))
+
+
+def describe_bundle(bundle: Bundle) -> None:
+    """Print what a bundle is and how it was made."""
+    spec = bundle.spec
+    patch = f"{spec.patch_px} px" + (
+        f" over {spec.field_um:g} um" if spec.field_um else ", native pixels of the slide (mpp is null)"
+    )
+    typer.echo(f"id           {bundle.id}")
+    typer.echo(f"mode         {spec.mode}")
+    typer.echo(f"patch        {patch}")
+    typer.echo(f"genes        {len(spec.genes)}: {', '.join(spec.genes[:8])} ...")
+    typer.echo(f"values       {spec.normalisation}")
+    typer.echo(f"reference    {len(bundle.expression)} spots; {spec.top_k} averaged, {spec.weighting}")
+    typer.echo(f"licence      {spec.licence}")
+    typer.echo(f"citation     {spec.citation}")
+    typer.echo(f"training     {json.dumps({k: v for k, v in spec.training.items() if k != 'history'})}")
+
+
+def disclose(bundle: Bundle) -> None:
+    """Print what a bundle tells of its training sections to whoever gets it."""
+    names = ", ".join(f"{s['section']} ({s['patient']}, {s['spots']} spots)" for s in bundle.spec.sections)
+    typer.echo(
+        f"The bundle discloses, to whoever gets it: the normalised expression of {len(bundle.spec.genes)} "
+        f"genes, the position and the embedding of each reference spot, and the section names: {names}. "
+        "Patients are pseudonyms. It holds no pictures and no file paths."
+    )
+
+
+def _reads_native_pixels(bundle: Path) -> bool:
+    from napari_mclstexp.core.bundle import load_bundle
+
+    return load_bundle(bundle).spec.mpp is None
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
