@@ -85,7 +85,6 @@ class OpenSlideSlide(Slide):
         grey = Pixels(1, np.dtype(np.uint8)).not_for_model if fields.grey else ""
         traits = Traits(
             scale=_scale(vendor, handle.properties, fields.resolution),
-            orientation=fields.orientation if vendor in GENERIC else 1,
             icc_profile=b"" if profile is None else profile.tobytes(),
             not_for_model=grey,
         )
@@ -93,8 +92,11 @@ class OpenSlideSlide(Slide):
 
     @classmethod
     def claims(cls, path: Path, head: bytes) -> bool:
-        """Whether OpenSlide recognises the file."""
-        return openslide.OpenSlide.detect_format(str(path)) is not None
+        """Whether OpenSlide recognises the file, and reads it right: where an orientation tag turns a TIFF,
+        it turns each tile by itself.
+        """
+        vendor = openslide.OpenSlide.detect_format(str(path))
+        return vendor is not None and not (vendor in GENERIC and _tiff_fields(path).orientation != 1)
 
     @property
     def files(self) -> tuple[Path, ...]:

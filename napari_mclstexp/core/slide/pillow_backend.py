@@ -35,6 +35,9 @@ MAGIC = (
     b"\xff\x4f\xff\x51",  # its bare codestream
 )
 PNG_END = b"IEND\xaeB`\x82"
+PNG_END_WITHIN = 2**16
+"""Some writers append a little to a PNG; one whose end lies not even here is cut off."""
+
 SMALL_PX = 2**24
 PREVIEW_PX = 1024
 FAULTS = (OSError, ValueError, SyntaxError, EOFError, MemoryError)
@@ -57,7 +60,7 @@ class PillowSlide(Slide):
             self._plain_jpeg = kind == "jpeg" and image.mode == "RGB"
             small = size[0] * size[1] <= SMALL_PX
             traits = self._traits(image, random_access=small)
-            if kind == "png":
+            if kind == "png" and not small:
                 self._check_end()
         if small:
             self._small = self._decode()
@@ -89,7 +92,7 @@ class PillowSlide(Slide):
             notes = ("transparency laid on white",) if image.mode == "RGBA" else (f"{image.mode} to RGB",)
         return Traits(
             scale=weigh_scale([told] if told and told.plausible else []),
-            orientation=valid_orientation(image.getexif().get(ExifTags.Base.Orientation)),
+            orientation=_orientation(image),
             icc_profile=bytes(image.info.get("icc_profile") or b""),
             not_for_model=why,
             notes=notes,
@@ -114,7 +117,7 @@ class PillowSlide(Slide):
 
     def _check_end(self) -> None:
         with self.path.open("rb") as file:
-            file.seek(-min(self.path.stat().st_size, 4096), 2)
+            file.seek(-min(self.path.stat().st_size, PNG_END_WITHIN), 2)
             if PNG_END not in file.read():
                 msg = f"{self.path.name} is cut off or damaged. Copy it again from its source."
                 raise SlideError(msg)
@@ -177,3 +180,13 @@ class PillowSlide(Slide):
         """Forget the decoded pixels."""
         self.close_prepared()
         self._small = None
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation; Pillow would decode a PNG without EXIF to look for it behind the pixels."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1
+    try:
+        return valid_orientation(image.getexif().get(ExifTags.Base.Orientation))
+    except FAULTS:
+        return 1  # a damaged EXIF block does not make the picture unreadable

@@ -121,13 +121,13 @@ def ome_files(path: Path, root: ElementTree.Element) -> list[Path]:
             raise SlideError(msg)
         others.append(path.parent / name)
     missing = [other for other in others if not other.is_file()]
-    if missing and len(named) > 1:
+    if missing and (own is not None or len(named) > 1):
         msg = (
-            f"{path.name} is one of {len(named)} files of an image, and {len(missing)} of the others are not "
+            f"{path.name} is one of {len(others) + 1} files of an image, and {len(missing)} of them are not "
             "beside it. Put all parts into one folder, under the names that they were written with."
         )
         raise SlideError(msg)
-    return [] if missing else others  # a single file that was renamed still names itself
+    return [] if missing else others  # a single file that was renamed still names itself, by its old name
 
 
 def _elements(root: ElementTree.Element, name: str) -> list[ElementTree.Element]:

@@ -70,6 +70,7 @@ class TifffileSlide(Slide):
 
     def __init__(self, path: Path, plane: int | None = None) -> None:
         self.path = path
+        self._arrays: list[Any] = []
         self._tiff = _open(path, multifile=False)
         self._lock = threading.Lock()
         try:
@@ -117,7 +118,7 @@ class TifffileSlide(Slide):
             msg = f"{self.path.name} is damaged: it has a level without pixels. Copy it again."
             raise SlideError(msg)
         page = series.keyframe
-        self._arrays: list[Any] = [_array(series, i) for i in range(len(series.levels))]
+        self._arrays = [_array(series, i) for i in range(len(series.levels))]
         axes = self._lay_out(series.axes, series.shape, series.dtype, root)
         planes = _plane_names(axes, series.shape, self._picture_axes)
         if plane is not None and not 0 <= plane < len(planes):
@@ -236,6 +237,7 @@ class TifffileSlide(Slide):
     def close(self) -> None:
         """Close the file."""
         self.close_prepared()
+        self._arrays = []  # uncompressed pixels are mapped from the file, which that holds open
         self._tiff.close()
 
 
