@@ -17,7 +17,7 @@ PYTHON ?=
 DEMO_ARGS   ?=
 PYTEST_ARGS ?=
 
-.PHONY: help demo test lint setup system sample-data wheel wheelhouse clean distclean
+.PHONY: help demo test bench lint setup system sample-data wheel wheelhouse clean distclean
 
 help:  ## list the targets (the default)
 	@echo "Usage: make TARGET"
@@ -29,6 +29,10 @@ demo: system $(STAMP)  ## run the demo; results in demo_output/
 
 test: system lint  ## run the linters, then the tests
 	sh tools/setup.sh display $(PY) -m pytest $(PYTEST_ARGS)
+
+bench: system $(STAMP)  ## time opening and reading large slides, beside peers that are installed
+	sh tools/setup.sh display $(PY) -m pytest tests/benchmarks -o python_files="bench_*.py" \
+	  --benchmark-json=benchmarks.json --benchmark-columns=min,median,rounds --benchmark-sort=name $(PYTEST_ARGS)
 
 lint: $(STAMP)  ## run ruff, import-linter and mypy only
 	$(PY) -m ruff check .

@@ -31,6 +31,7 @@ bundle_app = typer.Typer(help="Look at, verify and make model bundles.", no_args
 app.add_typer(bundle_app, name="bundle")
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Plane = Annotated[int | None, typer.Option(help="Which plane of a stack, from 1; see mclstexp info.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing target.")]
 
 
@@ -94,11 +95,12 @@ def demo(
 def info(
     slide: Annotated[Path, typer.Argument(help="Slide file.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    plane: Plane = None,
 ) -> None:
     """Tell a slide's format, size, scale and levels."""
     from napari_mclstexp.core.slide import open_slide
 
-    with open_slide(slide) as opened:
+    with open_slide(slide, None if plane is None else plane - 1) as opened:
         if not as_json:
             terminal.describe_slide(opened)
             return
@@ -110,12 +112,31 @@ def info(
             "mpp_x": scale.mpp_x if scale else None,
             "mpp_y": scale.mpp_y if scale else None,
             "mpp_source": scale.source if scale else "unknown",
+            "scale_question": opened.traits.scale.question,
+            "planes": list(opened.traits.planes),
+            "notes": list(opened.notes),
+            "not_for_model": opened.not_for_model,
             "levels": [
                 {"width": lv.width, "height": lv.height, "downsample": lv.downsample} for lv in opened.levels
             ],
             "fingerprint": opened.fingerprint,
         }
     typer.echo(json.dumps(facts, indent=1))
+
+
+@app.command()
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove the copies.")] = False,
+) -> None:
+    """Tell where the copies of decoded slides lie, and how much they hold."""
+    from napari_mclstexp.core import cache as copies
+
+    folder = copies.cache_folder()
+    if clear:
+        typer.echo(f"Freed {copies.clear() / 1e6:,.0f} MB.")
+        return
+    held = sum(f.stat().st_size for f in folder.iterdir()) if folder.is_dir() else 0
+    typer.echo(f"{folder}: {held / 1e6:,.0f} of at most {copies.bound_bytes() / 1e6:,.0f} MB.")
 
 
 @app.command()
@@ -192,6 +213,7 @@ def predict(
     batch_size: Annotated[int | None, typer.Option(help="Patches a forward pass.")] = None,
     device: Device = "auto",
     seed: Annotated[int, typer.Option(help="Same seed, same domains.")] = 0,
+    plane: Plane = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Predict expression and domains of a slide."""
@@ -206,8 +228,10 @@ def predict(
         msg = f"{out.name} should end in .h5ad; other formats come from mclstexp export."
         raise GridError(msg)
     refuse_existing(out, overwrite=overwrite)
-    with pipeline.open_slide(slide) as opened:
-        scale = parse_mpp(mpp) if mpp is not None else opened.scale or terminal.ask_mpp(grid, spots, bundle)
+    with pipeline.open_slide(slide, None if plane is None else plane - 1) as opened:
+        opened.check_for_model()
+        known = parse_mpp(mpp) if mpp is not None else opened.scale
+        scale = known or terminal.ask_mpp(opened, grid, spots, bundle)
         result = terminal.follow_prediction(
             pipeline.predict_and_label(
                 opened,

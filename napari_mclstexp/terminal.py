@@ -113,11 +113,13 @@ def follow_training(steps: Generator[TrainingProgress, None, Outcome]) -> Outcom
     return run.outcome
 
 
-def ask_mpp(grid: str | None, spots: Path | None, bundle: Path) -> Scale | None:
+def ask_mpp(slide: Slide, grid: str | None, spots: Path | None, bundle: Path) -> Scale | None:
     """Ask on a terminal for the scale of a slide that does not tell it.
 
     Parameters
     ----------
+    slide : Slide
+        The slide.
     grid : str or None
         Grid that was asked for.
     spots : pathlib.Path or None
@@ -135,27 +137,33 @@ def ask_mpp(grid: str | None, spots: Path | None, bundle: Path) -> Scale | None:
     ScaleError
         Where nobody can be asked, or what is typed is no scale.
     """
-    from napari_mclstexp.core.pipeline import MISSING_MPP
+    from napari_mclstexp.core.bundle_files import reads_native_pixels
+    from napari_mclstexp.core.opening import scale_question
     from napari_mclstexp.core.scale import parse_mpp
     from napari_mclstexp.errors import ScaleError
 
-    if spots is not None and grid is None and _reads_native_pixels(bundle):
+    if spots is not None and grid is None and reads_native_pixels(bundle):
         return None
     if not sys.stdin.isatty():
-        msg = f"{MISSING_MPP} Add --mpp M to the command."
+        msg = f"{scale_question(slide)} Add --mpp M to the command."
         raise ScaleError(msg)
-    return parse_mpp(typer.prompt("The slide does not tell its scale. um per pixel (20x: about 0.5)"))
+    typer.echo(scale_question(slide))
+    return parse_mpp(typer.prompt("um per pixel"))
 
 
 def describe_slide(slide: Slide) -> None:
     """Print a slide's format, size, scale and levels."""
     scale = slide.scale
-    mpp = f"{scale.mpp_x:g} x {scale.mpp_y:g} um ({scale.source})" if scale else "unknown; give --mpp"
+    asked = slide.traits.scale.question or "unknown; give --mpp"
+    mpp = f"{scale.mpp_x:g} x {scale.mpp_y:g} um ({scale.source})" if scale else asked
     lines = [
         f"format       {slide.format}",
         f"size         {slide.width} x {slide.height} px",
         f"a pixel      {mpp}",
         *(f"level        {lv.width} x {lv.height}, 1/{lv.downsample:g}" for lv in slide.levels),
+        *(f"plane {i:<6} {name}" for i, name in enumerate(slide.traits.planes, 1)),
+        *(f"note         {note}" for note in slide.notes),
+        *([f"no model     {slide.not_for_model}"] if slide.not_for_model else []),
         f"fingerprint  {slide.fingerprint}",
     ]
     typer.echo("\n".join(lines))
@@ -186,12 +194,6 @@ def disclose(bundle: Bundle) -> None:
         f"genes, the position and the embedding of each reference spot, and the section names: {names}. "
         "Patients are pseudonyms. It holds no pictures and no file paths."
     )
-
-
-def _reads_native_pixels(bundle: Path) -> bool:
-    from napari_mclstexp.core.bundle import load_bundle
-
-    return load_bundle(bundle).spec.mpp is None
 
 
 def _time(seconds: float) -> str:

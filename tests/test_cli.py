@@ -649,3 +649,54 @@ def test_an_interrupt_ends_a_prediction_with_130_and_nothing_left(
     assert b"nterrupted" in said
     assert b"Traceback" not in said
     assert listing(tmp_path) == {"r.h5ad": b"mine"}
+
+
+# --- planes, scales that are in question, and the cache -----------------------------------------------
+
+
+def test_a_stack_is_predicted_by_its_plane(
+    tmp_path: Path, run: Callable[..., Outcome], picture: Callable[..., np.ndarray], bundle_path: Path
+) -> None:
+    stack = tmp_path / "stack.ome.tif"
+    sizes = {f"PhysicalSize{axis}": 0.5 for axis in "XY"}
+    planes = np.stack([picture(5, 900, 800), picture(6, 900, 800)])
+    tifffile.imwrite(stack, planes, ome=True, photometric="rgb", metadata={"axes": "ZYXS", **sizes})
+    words = ("predict", stack, "--bundle", bundle_path, "--out", tmp_path / "r.h5ad", "--device", "cpu")
+    refused = run(*words)
+    assert refused.code == 2
+    assert "stack of 2 planes (Z 1, Z 2)" in refused.err
+    assert "Z 2" in run("info", stack).out
+    assert run(*words, "--plane", 3).code == 2
+    assert run(*words, "--plane", 2, "--domains", 2).code == 0
+    about = json.loads(run("info", stack, "--plane", 2, "--json").out)
+    assert about["notes"] == ["plane Z 2"]
+    data = ad.read_h5ad(tmp_path / "r.h5ad")
+    assert "plane Z 2" in str(data.uns["mclstexp"])
+
+
+def test_a_scale_in_question_is_asked_for(
+    tmp_path: Path, run: Callable[..., Outcome], picture: Callable[..., np.ndarray], bundle_path: Path
+) -> None:
+    slide = tmp_path / "both.svs"
+    about = "Aperio Image Library v11\n700x500 [0,0 700x500] (128x128)|AppMag = 40|MPP = 0.5"
+    options = {"photometric": "rgb", "tile": (128, 128), "description": about, "metadata": None}
+    tifffile.imwrite(slide, picture(4, 700, 500), **options)
+    words = ("predict", slide, "--bundle", bundle_path, "--out", tmp_path / "r.h5ad", "--device", "cpu")
+    refused = run(*words)
+    assert refused.code == 2
+    assert "contradicts itself" in refused.err
+    assert "0.5 (aperio.MPP)" in refused.err
+    assert "--mpp" in refused.err
+    assert run(*words, "--mpp", "0.5", "--domains", 2).code == 0
+
+
+def test_the_cache_is_told_and_cleared(
+    tmp_path: Path, run: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MCLSTEXP_CACHE", str(tmp_path / "c"))
+    assert "0 of at most 10,000 MB" in run("cache").out
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "copy").write_bytes(bytes(2_000_000))
+    assert "2 of at most" in run("cache").out
+    assert "Freed 2 MB" in run("cache", "--clear").out
+    assert list((tmp_path / "c").iterdir()) == []

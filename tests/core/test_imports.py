@@ -82,3 +82,13 @@ def test_the_reader_takes_slides_and_leaves_the_rest(slide_path: Path, tmp_path:
     assert get_reader(str(tmp_path / "x.tif")) is None
     assert get_reader(str(tmp_path / "absent.tif")) is None
     assert get_reader(str(tmp_path)) is None
+
+
+def test_the_window_opens_without_the_libraries_of_the_model() -> None:
+    """They take seconds to load, which the first picture of a slide would wait for."""
+    code = (
+        "import sys, napari_mclstexp.gui.dock, napari_mclstexp.plugin;"
+        "print(sorted({'torch', 'torchvision', 'sklearn', 'anndata'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
