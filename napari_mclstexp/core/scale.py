@@ -137,7 +137,7 @@ def weigh_scale(claims: Iterable[ScaleClaim]) -> ScaleReading:
     plausible = [claim for claim in exact if claim.plausible]
     if not plausible:
         told = "; ".join(map(str, exact))
-        why = f"The file's scale is not plausible for histology: {told} (um per pixel). Settle it."
+        why = f"The file's scale is not plausible for histology: {told} um per pixel. What is right?"
         return ScaleReading(claims=claims, question=why)
     best = plausible[0]
     rough = [claim for claim in claims if claim.rough]
@@ -145,7 +145,7 @@ def weigh_scale(claims: Iterable[ScaleClaim]) -> ScaleReading:
     against += [c for c in rough if _differ(best, c) > ROUGH_TOLERANCE]
     if against:
         told = " but ".join(map(str, (best, *against)))
-        why = f"The file contradicts itself on its scale: {told} (um per pixel). Settle it."
+        why = f"The file contradicts itself on its scale: {told} um per pixel. What is right?"
         return ScaleReading(claims=claims, question=why)
     return ScaleReading(Scale(best.mpp_x, best.mpp_y, best.source), claims)
 

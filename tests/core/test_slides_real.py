@@ -20,7 +20,7 @@ from napari_mclstexp.errors import SlideError
 REAL = Path(os.environ.get("MCLSTEXP_REAL_DATA", Path(__file__).resolve().parents[3] / "shared" / "real"))
 
 # Pattern -> format, levels, um per px (None: the file does not tell), and why the model cannot be given it.
-GREY, STACK, ONE_CHANNEL = "grey", "stack of", "one channel"
+GREY, ONE_CHANNEL = "grey", "one channel"
 OPENS = {
     "aperio-cmu/*.svs": ("aperio", 2, 0.499, ""),
     "azneca-napari-wsi/*.dcm": ("dicom", 2, 0.499, ""),
@@ -33,7 +33,7 @@ OPENS = {
     "openslide-python/\N{NEUTRAL FACE}.svs": ("aperio", 1, 0.499, ""),
     "openslide-python/unreadable.svs": ("aperio", 1, 0.499, ""),
     "qupath/cells/cells-1.jp2": ("jpeg2000", 1, None, ""),
-    "qupath/cells/cells-2[czt].ome.tif": ("ome-tiff", 1, 0.25, STACK),
+    "qupath/cells/cells-2[czt].ome.tif": ("ome-tiff", 1, 0.25, ONE_CHANNEL),
     "qupath/cells/cells.ome.tif": ("ome-tiff", 1, 0.25, ""),
     "qupath/cells/cells-gray*.tif": ("tiff", 1, None, GREY),
     "qupath/cells/cells-gray8.png": ("png", 1, None, GREY),
@@ -44,7 +44,7 @@ OPENS = {
     "*/tissue_lowres_image.png": ("png", 1, None, ""),
     "sfe/*.jpg": ("jpeg", 1, None, ""),
     "st-utility-mob/*.jpg": ("jpeg", 1, None, ""),
-    "viv/*multi-channel.ome.tif": ("ome-tiff", 1, None, STACK),
+    "viv/*multi-channel.ome.tif": ("ome-tiff", 1, None, ONE_CHANNEL),
     "viv/multifile/*.ome.tiff": ("ome-tiff", 1, 1.0, GREY),
 }
 REFUSED = {
@@ -64,11 +64,11 @@ REFUSED = {
     "*.md": "not a slide",
 }
 FOLDERS = {
-    "viv/ome-zarr/blobs_image_v04.ome.zarr": ("ome-zarr", 1, None, STACK),
-    "viv/ome-zarr/blobs_image_v05.ome.zarr": ("ome-zarr", 1, None, STACK),
-    "viv/bioformats-zarr/data.zarr": ("ome-zarr", 2, None, STACK),
-    "ome-zarr-py/data/v1": ("ome-zarr", 1, None, STACK),
-    "ome-zarr-py/data/v2": ("ome-zarr", 1, None, STACK),
+    "viv/ome-zarr/blobs_image_v04.ome.zarr": ("ome-zarr", 1, None, ONE_CHANNEL),
+    "viv/ome-zarr/blobs_image_v05.ome.zarr": ("ome-zarr", 1, None, ONE_CHANNEL),
+    "viv/bioformats-zarr/data.zarr": ("ome-zarr", 2, None, ONE_CHANNEL),
+    "ome-zarr-py/data/v1": ("ome-zarr", 1, None, ONE_CHANNEL),
+    "ome-zarr-py/data/v2": ("ome-zarr", 1, None, ONE_CHANNEL),
     "azneca-napari-wsi/CMU-1-Small-Region-dicom": ("dicom", 2, 0.499, ""),
 }
 

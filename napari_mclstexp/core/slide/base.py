@@ -176,7 +176,7 @@ class Slide(ABC):
     @property
     def not_for_model(self) -> str:
         """Why no prediction can be made from this picture as it is, empty where it can."""
-        if self.traits.planes and self.traits.plane is None:
+        if self.traits.planes and self.traits.plane is None and not self.traits.not_for_model:
             names = ", ".join(self.traits.planes)
             return f"This is a stack of {len(self.traits.planes)} planes ({names}). Choose one of them first."
         return self.traits.not_for_model
