@@ -14,10 +14,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_mclstexp.core.slide.base import Level, Slide, Traits
+from napari_mclstexp.core.slide.base import Slide
+from napari_mclstexp.core.slide.levels import Level
 from napari_mclstexp.core.slide.openslide_backend import OpenSlideSlide, dicom_series_uid, is_dicom
 from napari_mclstexp.core.slide.pillow_backend import PillowSlide
 from napari_mclstexp.core.slide.tifffile_backend import TifffileSlide
+from napari_mclstexp.core.slide.traits import Traits
 from napari_mclstexp.core.slide.zarr_backend import OmeZarrSlide
 from napari_mclstexp.errors import SlideError
 

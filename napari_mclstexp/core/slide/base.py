@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from PIL import Image
 
-from napari_mclstexp.core.scale import NO_SCALE, Scale, ScaleReading
+from napari_mclstexp.core.scale import Scale
 from napari_mclstexp.core.slide.fingerprint import fingerprint
+from napari_mclstexp.core.slide.levels import OVERVIEW_PX, Level, made_levels, mosaic
 from napari_mclstexp.core.slide.orientation import exchanges_axes, stored_window, turned
 from napari_mclstexp.core.slide.prepared import PreparedLevels
 from napari_mclstexp.errors import SlideError
@@ -26,71 +24,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mclstexp.core.slide.prepared import Reader
-
-OVERVIEW_PX = 2048
-"""A pyramid goes down to a level of at most this size; missing levels are made."""
+    from napari_mclstexp.core.slide.traits import Traits
 
 LAZY_PX = 2**26
 """Missing levels of an image up to this size are made while reading; those of a larger one are prepared."""
 
 PREPARED_FROM = 2
 """The first prepared level of a large image is its half's half: its half is made while reading."""
-
-GLANCE_BLOCKS = 24
-"""Places looked at along the longer side, where nothing coarser can be had at once."""
-
-GLANCE_THREADS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """One resolution of the pyramid.
-
-    Attributes
-    ----------
-    width, height : int
-        Pixels of this level.
-    downsample : float
-        Full-resolution pixels a pixel of this level.
-    """
-
-    width: int
-    height: int
-    downsample: float
-
-
-@dataclass(frozen=True, slots=True)
-class Traits:
-    """What a file tells of its picture besides the pixels.
-
-    Attributes
-    ----------
-    scale : ScaleReading
-        um per px by the file's own fields.
-    orientation : int
-        How the stored image lies; see :mod:`.orientation`.
-    icc_profile : bytes
-        Colour profile to show it by, empty where it has none.
-    planes : tuple of str
-        Names of the planes of a stack, empty for a single image.
-    plane : int or None
-        The plane that was chosen; the first is shown until one is.
-    not_for_model : str
-        Why no prediction can be made from these pixels, empty where it can.
-    notes : tuple of str
-        What was done to the stored pixels on reading.
-    random_access : bool
-        Whether regions can be read without the whole.
-    """
-
-    scale: ScaleReading = NO_SCALE
-    orientation: int = 1
-    icc_profile: bytes = b""
-    planes: tuple[str, ...] = ()
-    plane: int | None = None
-    not_for_model: str = ""
-    notes: tuple[str, ...] = ()
-    random_access: bool = True
 
 
 class Slide(ABC):
@@ -119,7 +59,7 @@ class Slide(ABC):
         if exchanges_axes(traits.orientation):
             native = [Level(lv.height, lv.width, lv.downsample) for lv in native]
         self._native = len(native)
-        self.levels = (*native, *_made_levels(native[-1]))
+        self.levels = (*native, *made_levels(native[-1]))
         self._prepared, self._prepared_from = self._preparation()
 
     @classmethod
@@ -143,7 +83,7 @@ class Slide(ABC):
     def _preview(self) -> NDArray[np.uint8]:
         """Whole image (h, w, 3), as shown, small and at once; what a glance sees until levels are made."""
         coarsest = self._native - 1
-        return _blocks(self.levels[coarsest], lambda x, y, w, h: self._read_native(x, y, w, h, coarsest))
+        return mosaic(self.levels[coarsest], lambda x, y, w, h: self._read_native(x, y, w, h, coarsest))
 
     def __enter__(self) -> Self:
         return self
@@ -350,34 +290,3 @@ class Slide(ABC):
         x, y, width, height = (n * factor for n in (x, y, width, height))
         fine = self._read_native(x, y, min(width, limit.width - x), min(height, limit.height - y), source)
         return np.asarray(Image.fromarray(fine).reduce(factor))
-
-
-def _made_levels(last: Level) -> list[Level]:
-    made = []
-    factor = 1
-    while max(last.width, last.height) / factor > OVERVIEW_PX:
-        factor *= 2
-        made.append(
-            Level(
-                math.ceil(last.width / factor),
-                math.ceil(last.height / factor),
-                last.downsample * factor,
-            )
-        )
-    return made
-
-
-def _blocks(size: Level, read: Reader) -> NDArray[np.uint8]:
-    """Blurred picture of a level from a few blocks of it, (h, w, 3)."""
-    cell = max(size.width, size.height) / GLANCE_BLOCKS
-    columns, rows = (max(1, round(n / cell)) for n in (size.width, size.height))
-
-    def colour(at: tuple[int, int]) -> NDArray[np.floating]:
-        y = int((at[0] + 0.5) * size.height / rows)
-        x = int((at[1] + 0.5) * size.width / columns)
-        return read(x, y, 1, 1)[0, 0]
-
-    with ThreadPoolExecutor(GLANCE_THREADS, thread_name_prefix="mclstexp-glance") as pool:
-        colours = list(pool.map(colour, np.ndindex(rows, columns)))
-    mosaic = Image.fromarray(np.array(colours, dtype=np.uint8).reshape(rows, columns, 3))
-    return np.asarray(mosaic.resize((columns * 16, rows * 16), Image.Resampling.BICUBIC))

@@ -17,11 +17,13 @@ from napari_mclstexp.core.scale import (
     objective_claim,
     weigh_scale,
 )
-from napari_mclstexp.core.slide.base import Level, Slide, Traits
+from napari_mclstexp.core.slide.base import Slide
+from napari_mclstexp.core.slide.levels import Level
 from napari_mclstexp.core.slide.orientation import valid_orientation
 from napari_mclstexp.core.slide.pixels import Pixels
 from napari_mclstexp.core.slide.tiff_fields import resolution_tags, runs_beyond
 from napari_mclstexp.core.slide.tifffile_backend import TifffileSlide
+from napari_mclstexp.core.slide.traits import Traits
 from napari_mclstexp.errors import SlideError
 
 if TYPE_CHECKING:

@@ -15,9 +15,11 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from napari_mclstexp.core.scale import resolution_claim, weigh_scale
-from napari_mclstexp.core.slide.base import Level, Slide, Traits
+from napari_mclstexp.core.slide.base import Slide
+from napari_mclstexp.core.slide.levels import Level
 from napari_mclstexp.core.slide.orientation import turned, valid_orientation
 from napari_mclstexp.core.slide.pixels import Pixels, display_limits, on_white
+from napari_mclstexp.core.slide.traits import Traits
 from napari_mclstexp.errors import SlideError
 
 if TYPE_CHECKING:

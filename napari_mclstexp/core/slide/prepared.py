@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_mclstexp.core.slide.base import Level
+    from napari_mclstexp.core.slide.levels import Level
 
     Reader = Callable[[int, int, int, int], NDArray[np.uint8]]
     """Reads (height, width, 3) at x, y, width, height."""

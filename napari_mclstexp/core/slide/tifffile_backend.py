@@ -14,7 +14,8 @@ import zarr
 import zarr.errors
 
 from napari_mclstexp.core.scale import weigh_scale
-from napari_mclstexp.core.slide.base import Level, Slide, Traits
+from napari_mclstexp.core.slide.base import Slide
+from napari_mclstexp.core.slide.levels import Level
 from napari_mclstexp.core.slide.orientation import valid_orientation
 from napari_mclstexp.core.slide.pixels import Pixels, display_limits
 from napari_mclstexp.core.slide.tiff_fields import (
@@ -25,6 +26,7 @@ from napari_mclstexp.core.slide.tiff_fields import (
     resolution_tags,
     runs_beyond,
 )
+from napari_mclstexp.core.slide.traits import Traits
 from napari_mclstexp.errors import SlideError
 
 if TYPE_CHECKING:

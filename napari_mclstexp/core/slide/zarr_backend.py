@@ -15,9 +15,11 @@ import zarr
 import zarr.errors
 
 from napari_mclstexp.core.scale import ScaleClaim, claim_of, weigh_scale
-from napari_mclstexp.core.slide.base import Level, Slide, Traits
+from napari_mclstexp.core.slide.base import Slide
+from napari_mclstexp.core.slide.levels import Level
 from napari_mclstexp.core.slide.pixels import Pixels, display_limits
 from napari_mclstexp.core.slide.tiff_fields import TO_UM
+from napari_mclstexp.core.slide.traits import Traits
 from napari_mclstexp.errors import SlideError
 
 if TYPE_CHECKING:
