@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,27 +57,63 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(_SETTINGS, ignore_errors=True)
 
 
+@dataclass(frozen=True)
+class Gap:
+    """Time between two ticks of the event loop, s, and how long of it the machine had no processor for it."""
+
+    seconds: float
+    stalled: float
+
+    @property
+    def unexplained(self) -> float:
+        """What the load of the machine does not explain, s.
+
+        The stall counts twice: what the window waits for (the thread that has the interpreter's lock, those
+        that draw, the X server) waits for a processor as well, about as long.
+        """
+        return self.seconds - 2 * self.stalled
+
+
 class Heartbeat:
-    """Ticks on the event loop; a window that does not answer misses them."""
+    """Ticks on the event loop; a window that does not answer misses them.
+
+    A busy machine stretches the time between ticks, too. How much is its doing, the kernel tells: it counts
+    how long the main thread was ready to run and had no processor. A thread that sleeps, waits or computes
+    is not ready in that sense, so that a blocked window is told from a starved one. Where the kernel does
+    not count (it is Linux that does), all of a gap is the window's.
+    """
 
     def __init__(self) -> None:
-        self.ticks: list[float] = []
+        self.ticks = 0
+        self._beats: list[tuple[float, float]] = []  # when, and the stall until then, s
         self._timer = QTimer()
         self._timer.setInterval(40)
-        self._timer.timeout.connect(lambda: self.ticks.append(time.perf_counter()))
+        self._timer.timeout.connect(self._tick)
 
     def __enter__(self) -> Heartbeat:
-        self.ticks = [time.perf_counter()]
+        self.ticks = 0
+        self._beats = [self._now()]
         self._timer.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._timer.stop()
 
-    @property
-    def longest_gap(self) -> float:
-        """Longest time without a tick, s."""
-        return max(np.diff([*self.ticks, time.perf_counter()]))
+    def lap(self) -> list[Gap]:
+        """Gaps since the start or the last lap, the one that lasts included."""
+        beats = [*self._beats, self._now()]
+        self._beats = beats[-1:]
+        return [Gap(*after) for after in np.diff(beats, axis=0).tolist()]
+
+    def _tick(self) -> None:
+        self.ticks += 1
+        self._beats.append(self._now())
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        counted = Path("/proc/thread-self/schedstat")  # ns on a processor, ns waiting for one, turns
+        stalled = int(counted.read_text().split()[1]) / 1e9 if counted.exists() else 0.0
+        return time.perf_counter(), stalled
 
 
 class Window:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from tests.gui.conftest import Heartbeat, Window
 
 MPP = 0.737
-HANG_S = 10.0
+START_S, ANSWER_S = 1.5, 0.5
+"""How long the window may not answer, but for the machine's stalls: as napari makes the layer that fills in
+and its shaders (a second of work, without a GPU), and from then on."""
 
 
 def _heatmap_shows(window: Window, gene: str) -> None:
@@ -114,8 +116,7 @@ def test_from_slide_to_exports(
         window.press_predict()
         assert not window.predict_button.isEnabled()
         window.wait_spots()
-        start = heartbeat.longest_gap  # the layer that fills in is made, and its shader built
-        heartbeat.ticks = heartbeat.ticks[-1:]
+        start, early = heartbeat.lap(), heartbeat.ticks
         assert bar.isVisible()
         assert dock.predict_panel.cancel_button.isVisible()
         window.drag_canvas(80, 40)
@@ -126,18 +127,21 @@ def test_from_slide_to_exports(
                 left.append("left" in stage.text() and "of" in stage.text())
             return not dock.session.job.running
 
-        window.qtbot.waitUntil(lambda: ended() or len(set(seen)) > 4, timeout=120_000)
-        gap = heartbeat.longest_gap
+        def seen_enough() -> bool:
+            return len(set(seen)) > 4 and heartbeat.ticks - early > 20
+
+        window.qtbot.waitUntil(lambda: ended() or seen_enough(), timeout=120_000)
+        run, ticks = heartbeat.lap(), heartbeat.ticks - early
         window.shot("real_3_running")
     assert not np.allclose(viewer.scene.camera.center, camera), "the picture could not be moved"
     assert seen == sorted(seen)
     assert len(set(seen)) > 4, "the progress bar did not rise"
     assert bar.maximum() > 500
     assert any(left), "no time left was shown"
-    # How long a gap is depends on the machine and on what else it does: that is measured, not tested. A
-    # window that waits for the run has no ticks at all, or one gap as long as the run.
-    assert len(heartbeat.ticks) > 5, "the window did not answer while the model ran"
-    assert max(start, gap) < HANG_S, f"the window hung for {max(start, gap):.1f} s"
+    assert ticks > 20, "the window did not answer while the model ran"
+    for gaps, limit in ((start, START_S), (run, ANSWER_S)):
+        worst = max(gaps, key=lambda gap: gap.unexplained)
+        assert worst.unexplained < limit, f"the window did not answer: {worst}"
     if dock.session.job.running:
         window.click(dock.predict_panel.cancel_button)
         window.wait_idle(15_000)
