@@ -15,7 +15,10 @@ from qtpy.QtWidgets import QApplication, QWidget
 if TYPE_CHECKING:
     import napari
 
-PLUGIN, WIDGET = "napari-mclstexp", "Spatial expression"
+PLUGIN = "napari-mclstexp"
+TITLE = "Spatial expression (mclSTExp spatial expression)"
+"""As napari's menu makes it of the manifest's names, so that its entry hides and shows this very dock."""
+
 DOCK = "mclSTExp"
 """Qt's name of the dock."""
 
@@ -46,4 +49,6 @@ def open_dock(viewer: napari.Viewer) -> None:
     """Open the dock in a window that has none."""
     window = getattr(viewer.window, "_qt_window", None)  # None once the window is closed
     if window is not None and window.findChild(QWidget, DOCK) is None:
-        viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+        from napari_mclstexp.gui.dock import MclstexpDock
+
+        viewer.window.add_dock_widget(MclstexpDock(viewer), name=TITLE, area="right")

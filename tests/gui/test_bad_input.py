@@ -180,8 +180,7 @@ def test_reader_declines_what_is_no_slide(slide: Path, tmp_path: Path) -> None:
     Image.fromarray(noise).save(tmp_path / "whole.jpg")
     assert callable(get_reader(str(tmp_path / "whole.jpg")))
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:90_000])
-    Image.fromarray(noise[:, :500]).save(tmp_path / "photograph.jpg")
-    for name in ("empty.svs", "noise.tif", "text.jpg", "photograph.jpg", "cut.jpg", "cut.tif", "absent.svs"):
+    for name in ("empty.svs", "noise.tif", "text.jpg", "cut.jpg", "cut.tif", "absent.svs"):
         assert get_reader(str(tmp_path / name)) is None, name
     assert get_reader([str(slide), str(slide)]) is None
     assert get_reader(str(tmp_path)) is None

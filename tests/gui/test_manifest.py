@@ -75,19 +75,24 @@ def test_real_svs(window: Window, aperio: Path, tmp_path: Path) -> None:
     dock = window.dock
     assert dock.slide_panel.name.text() == path.name
     assert dock.slide_panel.mpp.text() == "0.499"
-    assert "openslide" in dock.slide_panel.source.text()
+    assert "aperio.MPP" in dock.slide_panel.source.text()
     assert "2,220 × 2,967" in dock.slide_panel.size.text()
     assert window.predict_button.isEnabled()
     window.shot("svs_adopted")
 
 
 def test_slide_before_the_dock(bare_window: Window, slide: Path) -> None:
-    """A slide that is there already is taken over when the dock opens."""
+    """The dock opens with the slide, takes it over, and is the one that the menu hides and shows."""
     bare_window.open(slide)
-    dock = bare_window.open_dock()
+    dock = bare_window.find_dock()
     assert dock.slide_panel.name.text() == slide.name
     assert [layer.name for layer in bare_window.viewer.layers] == ["H&E"]
     assert bare_window.predict_button.isEnabled()
+    for shown in (False, True):
+        bare_window.menu_entry().trigger()
+        bare_window.settle()
+        assert dock.isVisible() == shown
+        assert bare_window.main.findChildren(type(dock)) == [dock]
 
 
 def test_reader_offers_itself(slide: Path, aperio: Path) -> None:

@@ -18,7 +18,7 @@ from PIL import Image, ImageGrab
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QDialog, QDialogButtonBox, QFileDialog, QLineEdit, QRadioButton
+from qtpy.QtWidgets import QApplication, QDialog, QDialogButtonBox, QRadioButton
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,30 +128,6 @@ def test_drop(bare_window: Window, slide_of: Callable[[str], Path], kind: str) -
     QApplication.sendEvent(target, QDragEnterEvent(at, *args))
     QApplication.sendEvent(target, QDropEvent(QPointF(at), *args))
     _shows(window, path)
-
-
-@pytest.mark.parametrize("kind", ["svs", "jpeg", "ome-tiff pyramid"])
-def test_file_open(bare_window: Window, slide_of: Callable[[str], Path], kind: str) -> None:
-    """File > Open: the name typed into the dialog."""
-    path = slide_of(kind)
-
-    def type_name(left: int = 100) -> None:
-        dialog = QApplication.activeModalWidget()
-        if not isinstance(dialog, QFileDialog):
-            if left:
-                QTimer.singleShot(50, lambda: type_name(left - 1))
-            return
-        line = dialog.findChild(QLineEdit)
-        line.setFocus()
-        QTest.keyClicks(line, str(path))
-        _choose_our_reader()
-        QTest.keyClick(line, Qt.Key.Key_Return)
-
-    menu = bare_window.viewer.window.file_menu
-    (action,) = [a for a in menu.actions() if a.text().startswith("Open File(s)")]
-    QTimer.singleShot(50, type_name)
-    action.trigger()
-    _shows(bare_window, path)
 
 
 @pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="needs xvfb-run")
