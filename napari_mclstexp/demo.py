@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from napari_mclstexp.gui.dock import MclstexpDock
 
-PICTURES = ("slide.png", "heatmap.png", "domains.png")
+PICTURES = ("slide.png", "heatmap.png", "measured.png", "domains.png")
 EXPORTS = ("result.h5ad", "domains.geojson", "spots.csv")
 MADE = (*PICTURES, *EXPORTS, "spots.provenance.json")
 RECORD = ".mclstexp-demo.json"
@@ -78,9 +78,11 @@ def _walk(viewer: object, dock: MclstexpDock, out: Path, say: Callable[[str], ob
     session = dock.session
     say("Opening the synthetic sample slide.")
     dock.slide_panel.sample_button.click()
-    _wait(lambda: session.slide is not None and not session.job.running)
+    _wait(lambda: session.measured is not None and not session.job.running)
+    dock.gene_panel.shown.setChecked(False)
     _picture(viewer, out / "slide.png")
 
+    dock.gene_panel.shown.setChecked(True)
     began = time.monotonic()
     dock.predict_panel.form.call_button.native.click()
     _wait(lambda: session.result is not None or not session.job.running)
@@ -94,6 +96,9 @@ def _walk(viewer: object, dock: MclstexpDock, out: Path, say: Callable[[str], ob
     )
     dock.gene_panel.gene.setCurrentText(GENE)
     _picture(viewer, out / "heatmap.png")
+    session.set_view(source="swipe")
+    _picture(viewer, out / "measured.png")
+    session.set_view(source="predicted")
     dock.gene_panel.shown.setChecked(False)
     dock.domain_panel.style_box.setCurrentText("Filled")
     _picture(viewer, out / "domains.png")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
 from napari_mclstexp.core.domains import DEFAULT_DOMAINS
+from napari_mclstexp.core.measured.on_slide import pair_spots
 
 if TYPE_CHECKING:
     from napari_mclstexp.core.bundle import Bundle
+    from napari_mclstexp.core.measured.on_slide import Measured, Pairing
     from napari_mclstexp.core.progress import Progress
     from napari_mclstexp.core.result import Result
     from napari_mclstexp.core.scale import Scale
@@ -47,6 +50,12 @@ class View:
     ----------
     heatmap : bool
         Whether the gene's heatmap is shown.
+    source : {"predicted", "measured", "swipe"}
+        Which values of the gene; by swipe, predicted ones left of a line and measured ones right of it.
+    divider : float
+        Where that line is, 0 to 1 of the slide's width.
+    one_scale : bool
+        Whether predicted and measured values share the limits of their colours.
     opacity : float
         Of the heatmap, 0 to 1.
     domains : {"outlines", "filled", "hidden"}
@@ -56,6 +65,9 @@ class View:
     """
 
     heatmap: bool = True
+    source: str = "predicted"
+    divider: float = 0.5
+    one_scale: bool = False
     opacity: float = 0.8
     domains: str = "outlines"
     colour_managed: bool = False
@@ -73,6 +85,7 @@ class Session:
     slide_changed = Signal()
     scale_changed = Signal()
     result_changed = Signal()
+    measured_changed = Signal()
     gene_changed = Signal()
     job_changed = Signal()
     view_changed = Signal()
@@ -82,6 +95,8 @@ class Session:
         self._slide: Slide | None = None
         self._scale: Scale | None = None
         self._result: Result | None = None
+        self._measured: Measured | None = None
+        self._pairing: Pairing | None = None
         self._gene: str | None = None
         self._job = JobState()
         self._view = View()
@@ -103,6 +118,39 @@ class Session:
     def result(self) -> Result | None:
         """The prediction shown."""
         return self._result
+
+    @property
+    def measured(self) -> Measured | None:
+        """The measured section that was laid on the slide."""
+        return self._measured
+
+    @property
+    def source(self) -> str:
+        """Which values are shown: those that the view asks for, where there is a choice."""
+        if self._measured is None:
+            return "predicted"
+        return "measured" if self._result is None else self._view.source
+
+    @property
+    def genes(self) -> tuple[str, ...]:
+        """Genes that can be shown, sorted; by swipe, those that are both predicted and measured."""
+        predicted = () if self._result is None else self._result.genes
+        measured = () if self._measured is None else self._measured.genes
+        if self.source == "swipe":
+            return tuple(sorted(set(predicted).intersection(measured)))
+        return tuple(sorted(predicted if self.source == "predicted" else measured))
+
+    @property
+    def pairing(self) -> Pairing | None:
+        """Spots by which prediction and measurement are compared, once there are both."""
+        return self._pairing
+
+    @property
+    def pcc(self) -> float:
+        """Correlation of prediction and measurement for the gene shown; NaN where there is none."""
+        if self._pairing is None or self._measured is None or self._result is None or self._gene is None:
+            return math.nan
+        return self._pairing.pcc(self._measured, self._result, self._gene)
 
     @property
     def gene(self) -> str | None:
@@ -142,10 +190,11 @@ class Session:
         previous, self._slide = self._slide, slide
         self.generation += 1
         self._scale = slide.scale if slide else None
-        self._result = None
+        self._result = self._measured = self._pairing = None
         self._gene = None
         self.slide_changed.emit()
         self.scale_changed.emit()
+        self.measured_changed.emit()
         self.result_changed.emit()
         self.gene_changed.emit()
         if previous is not None:
@@ -157,7 +206,7 @@ class Session:
         if scale == self._scale:
             return
         self._scale = scale
-        self._result = None
+        self._result = self._pairing = None
         self.scale_changed.emit()
         self.result_changed.emit()
         self.gene_changed.emit()
@@ -165,10 +214,28 @@ class Session:
     def set_result(self, result: Result) -> None:
         """Show another result; the gene stays where the result has it, else the most variable is taken."""
         self._result = result
+        self._pair()
         if self._gene not in result.genes:
             self._gene = result.genes[int(result.expression.std(axis=0).argmax())]
         self.result_changed.emit()
         self.gene_changed.emit()
+
+    def set_measured(self, measured: Measured | None) -> None:
+        """Lay a measured section on the slide, or take it away; the slide's scale comes from it where the
+        slide does not tell its own.
+        """
+        self._measured = measured
+        if measured is not None and measured.scale is not None and self._scale is None:
+            self.set_scale(measured.scale)
+        self._pair()
+        if self._result is None:
+            self._gene = None if measured is None else measured.most_variable()
+        self.measured_changed.emit()
+        self.gene_changed.emit()
+
+    def _pair(self) -> None:
+        both = self._measured is not None and self._result is not None
+        self._pairing = pair_spots(self._measured, self._result) if both else None  # type: ignore[arg-type]
 
     def set_gene(self, gene: str) -> None:
         """Show another gene.
@@ -176,11 +243,15 @@ class Session:
         Raises
         ------
         GeneError
-            The result does not have it.
+            Neither the result nor the measured section has it.
         """
-        if self._result is None or gene == self._gene:
+        if gene == self._gene or (self._result is None and self._measured is None):
             return
-        self._result.gene_values(gene)
+        measured = self._measured is not None and gene in self._measured.genes
+        if not measured and self._result is not None:
+            self._result.gene_values(gene)
+        elif not measured and self._measured is not None:
+            self._measured.gene_values(gene)
         self._gene = gene
         self.gene_changed.emit()
 

@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 def lay_spots(
-    slide: Slide, scale: Scale | None, *, grid: str = "visium", spots: Path | None = None
+    slide: Slide, scale: Scale | None, *, grid: str | SpotGrid = "visium", spots: Path | None = None
 ) -> SpotGrid:
     """Spots on the slide's tissue, or those that a file gives.
 
@@ -56,8 +56,8 @@ def lay_spots(
         The image.
     scale : Scale or None
         um per px; None is enough only for given spots.
-    grid : str
-        ``visium``, ``st`` or a pitch in um.
+    grid : str or SpotGrid
+        ``visium``, ``st`` or a pitch in um; or spots that are laid already, which are taken as they are.
     spots : pathlib.Path, optional
         CSV with ``spot_id,x_px,y_px``; then `grid` is not looked at.
 
@@ -71,6 +71,8 @@ def lay_spots(
     GridError, NoTissueError, ScaleError
         See each class.
     """
+    if isinstance(grid, SpotGrid):
+        return grid
     if spots is not None:
         ids, xy = read_spots(spots)
         return given_grid(ids, xy, (slide.width, slide.height), scale)
@@ -85,7 +87,7 @@ def predict_and_label(
     bundle: Bundle,
     scale: Scale | None,
     *,
-    grid: str = "visium",
+    grid: str | SpotGrid = "visium",
     spots: Path | None = None,
     top_k: int | None = None,
     domains: int = DEFAULT_DOMAINS,

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 PLAUSIBLE_MPP = (0.1, 2.0)
 """um per px at which histology is scanned; a 72-dpi tag, for one, reads as 352."""
 
+OVERVIEW_MPP = 100.0
+"""um per px up to which a reduced picture is looked at."""
+
 TOLERANCE = 0.05
 """Two fields that differ by more contradict each other; so do x and y of one."""
 
@@ -39,14 +42,18 @@ class Scale:
         um per px along each axis.
     source : str
         Where it was learned, such as ``"openslide.mpp-x"`` or ``"given by the user"``.
+    overview : bool
+        Whether it is that of a reduced picture, which is looked at and not predicted.
     """
 
     mpp_x: float
     mpp_y: float
     source: str
+    overview: bool = False
 
     def __post_init__(self) -> None:
         low, high = PLAUSIBLE_MPP
+        high = OVERVIEW_MPP if self.overview else high
         for value in (self.mpp_x, self.mpp_y):
             if not (math.isfinite(value) and low <= value <= high):
                 msg = (
@@ -54,6 +61,10 @@ class Scale:
                     f"({low:g} to {high:g} is). Check the value; 20x scans have about 0.5, 40x about 0.25."
                 )
                 raise ScaleError(msg)
+
+    def reduced(self, factor: float) -> Scale:
+        """Scale of an overview with `factor` pixels for each of these."""
+        return Scale(self.mpp_x / factor, self.mpp_y / factor, self.source, overview=True)
 
     @property
     def mean(self) -> float:

@@ -9,6 +9,7 @@ from napari.utils.notifications import show_error, show_info
 
 from napari_mclstexp.core.bundle_files import reads_native_pixels
 from napari_mclstexp.core.grid import read_spots
+from napari_mclstexp.core.measured.on_slide import read_measured
 from napari_mclstexp.core.opening import preparing
 from napari_mclstexp.core.progress import Progress
 from napari_mclstexp.core.scale import Scale, parse_mpp, scale_of_line, scale_of_spots
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mclstexp.core.bundle import Bundle
+    from napari_mclstexp.core.measured.on_slide import Measured
     from napari_mclstexp.core.result import Result
     from napari_mclstexp.core.slide import Slide
     from napari_mclstexp.gui.jobs import Jobs
     from napari_mclstexp.session import Session
+
+MEASURED = "measured"
+"""Name of the grid that is the measured section's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,7 @@ class PredictRequest:
     bundle : pathlib.Path
         Model bundle.
     grid : str
-        ``visium``, ``st`` or a pitch in um.
+        ``visium``, ``st``, a pitch in um, or ``measured`` for the spots of the measured section.
     spots : pathlib.Path or None
         CSV of spots instead of a grid.
     device : str
@@ -65,6 +70,9 @@ class Controller:
     def __init__(self, session: Session, jobs: Jobs) -> None:
         self._session, self._jobs = session, jobs
         self._prepared_for = 0
+        self._read_for = 0
+        session.slide_changed.connect(self._read_companion)
+        session.job_changed.connect(self._read_companion)
         session.slide_changed.connect(self._prepare)
         session.job_changed.connect(self._prepare)
 
@@ -94,6 +102,28 @@ class Controller:
         self._prepared_for = generation
         self._start(preparing(slide), lambda _: None, "", "slide")
 
+    def _read_companion(self) -> None:
+        """Read the measured section that was opened with the slide, once and when nothing else runs."""
+        slide, generation = self._session.slide, self._session.generation
+        if slide is None or slide.companion is None or self._session.job.running:
+            return
+        if self._read_for != generation:
+            self._read_for = generation
+            self.add_measured(slide.companion.path, slide.companion.factor)
+
+    def add_measured(self, path: Path, factor: float = 1.0) -> None:
+        """Read a measured section of the open slide on a worker."""
+        slide = self._session.slide
+        if slide is None:
+            show_error("Open a slide first.")
+            return
+
+        def steps() -> Generator[Progress, None, Measured]:
+            yield Progress("Reading the measured section", 0, 0)
+            return read_measured(path, slide, factor)
+
+        self._start(steps(), self._session.set_measured, "", "slide")
+
     def set_mpp(self, text: str) -> None:
         """Take um per px as typed; the slide's own where nothing is typed."""
         slide = self._session.slide
@@ -119,6 +149,12 @@ class Controller:
         if slide is not None:
             told = slide.traits.scale.claims[index]
             self._take_scale(lambda: Scale(told.mpp_x, told.mpp_y, f"{told.source}, chosen by the user"))
+
+    def take_measured_scale(self) -> None:
+        """Take the scale that the measured section's spots tell."""
+        measured = self._session.measured
+        if measured is not None and measured.scale is not None:
+            self._session.set_scale(measured.scale)
 
     def scale_by_line(self, ends_px: NDArray[np.float64] | None, length_um: float) -> None:
         """Take the scale from a drawn line (2, 2) of known length."""
@@ -149,6 +185,8 @@ class Controller:
         if slide is None:
             show_error("Open a slide first.")
             return
+        measured = self._session.measured
+        at_measured = measured is not None and request.grid == MEASURED
 
         def steps() -> Generator[Progress, None, Result]:
             yield Progress("Loading the bundle", 0, 0)
@@ -160,7 +198,7 @@ class Controller:
                     slide,
                     bundle,
                     scale,
-                    grid=request.grid,
+                    grid=measured.grid_at(scale) if at_measured else request.grid,
                     spots=request.spots,
                     device=request.device,
                     domains=count,

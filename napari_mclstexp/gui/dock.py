@@ -16,7 +16,7 @@ from napari_mclstexp.gui.panels.gene import GenePanel
 from napari_mclstexp.gui.panels.predict import PredictPanel
 from napari_mclstexp.gui.panels.slide import SlidePanel
 from napari_mclstexp.gui.readers import DOCK, prefer_for_slides
-from napari_mclstexp.samples import demo_bundle_path, sample_slide_path
+from napari_mclstexp.samples import demo_bundle_path, sample_measured_path
 from napari_mclstexp.session import Session
 
 if TYPE_CHECKING:
@@ -85,12 +85,14 @@ class MclstexpDock(QWidget):
     def _wire(self) -> None:
         act, session = self.controller, self.session
         self.slide_panel.open_requested.connect(act.open_slide)
-        self.slide_panel.sample_requested.connect(lambda: act.open_slide(sample_slide_path()))
+        self.slide_panel.sample_requested.connect(lambda: act.open_slide(sample_measured_path()))
         self.slide_panel.mpp_requested.connect(act.set_mpp)
+        self.slide_panel.measured.section_chosen.connect(act.add_measured)
         self.slide_panel.plane_requested.connect(act.choose_plane)
         self.slide_panel.view_requested.connect(lambda changes: session.set_view(**changes))
         settling = self.slide_panel.settling
         settling.claim_chosen.connect(act.take_claim)
+        settling.measured_chosen.connect(act.take_measured_scale)
         settling.spots_given.connect(act.scale_by_spots)
         settling.line_requested.connect(self._draw_line)
         settling.length_given.connect(self._measure_line)

@@ -9,26 +9,25 @@ import pandas as pd
 from napari.layers import Image, Labels, Layer, Points, Shapes
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_mclstexp.core.cells import pitch_px
 from napari_mclstexp.core.limits import colour_limits
 from napari_mclstexp.core.raster import raster_labels
 from napari_mclstexp.core.result import STATEMENT
+from napari_mclstexp.gui.divider import Divider
 from napari_mclstexp.gui.slides import LAYER_NAME, layer_data, manage_colour, slide_of, spatial
+from napari_mclstexp.gui.spot_map import SpotMap
 
 if TYPE_CHECKING:
     import napari
     from numpy.typing import NDArray
 
-    from napari_mclstexp.core.grid import SpotGrid
     from napari_mclstexp.core.progress import Progress
     from napari_mclstexp.core.slide import Slide
     from napari_mclstexp.session import Session
 
-HEATMAP, DOMAINS, LINE = "Predicted gene", "Domains", "Known length"
-COLUMN = "expression"
+HEATMAP, MEASURED, DOMAINS, LINE = "Predicted gene", "Measured gene", "Domains", "Known length"
 OUTLINE_PX = 1
-SPOT_SHARE = 0.8
-"""Width of a drawn spot over the distance between spots."""
+MEASURED_STATEMENT = "Measured. For research use only."
+SWIPE_STATEMENT = "Left of the line predicted from H&E, right of it measured. For research use only."
 
 
 class Layers:
@@ -45,23 +44,26 @@ class Layers:
     def __init__(self, viewer: napari.Viewer, session: Session) -> None:
         self._viewer, self._session = viewer, session
         self._slide: Layer | None = None
-        self._heatmap: Points | None = None
+        self._heatmap, self._measured = SpotMap(viewer), SpotMap(viewer)
+        self._divider = Divider(viewer, lambda at: session.set_view(divider=at))
         self._domains: Labels | None = None
         self._filling: NDArray[np.float32] | None = None
         self._filling_gene = ""
         self._provisional = False
+        self._one_scale = session.view.one_scale
         self._line: Shapes | None = None
         session.slide_changed.connect(self._show_slide)
         session.scale_changed.connect(self._show_scale)
         session.result_changed.connect(self._show_result)
         session.gene_changed.connect(self._show_gene)
-        session.view_changed.connect(self._show_view)
+        session.measured_changed.connect(self._show_measured)
+        session.view_changed.connect(self._view_changed)
         session.job_changed.connect(self._show_job)
 
     @property
     def heatmap(self) -> Points | None:
         """The layer of the predicted gene."""
-        return self._heatmap
+        return self._heatmap.layer
 
     @property
     def domains(self) -> Labels | None:
@@ -75,10 +77,11 @@ class Layers:
 
     def disconnect(self) -> None:
         """Follow the session no longer; a map that was filling in goes."""
+        self._divider.hide()
         if self._filling is not None:
-            self._drop(self._heatmap)
+            self._heatmap.drop()
             self._viewer.canvas.overlays.text.visible = False
-        for name in ("slide", "scale", "result", "gene", "view", "job"):
+        for name in ("slide", "scale", "result", "gene", "measured", "view", "job"):
             getattr(self._session, f"{name}_changed").disconnect()
 
     def _show_slide(self) -> None:
@@ -125,51 +128,48 @@ class Layers:
         about = spatial(self._session.scale)
         for name, value in about.items():
             setattr(self._slide, name, value)
+        self._measured.rescale(self._session.scale)
         self._viewer.reset_view()
 
     def _show_result(self) -> None:
         result = self._session.result
         if result is None:
-            self._drop(self._heatmap)
+            self._heatmap.drop()
             self._drop(self._domains)
-            self._heatmap = self._domains = None
-            self._viewer.canvas.overlays.text.visible = False
+            self._domains = None
+            self._show_view()
             return
         self._show_domains()
 
+    def _show_measured(self) -> None:
+        if self._session.measured is None:
+            self._measured.drop()
+            self._show_view()
+
     def _show_gene(self) -> None:
-        result, gene = self._session.result, self._session.gene
-        if result is None or gene is None:
+        session, gene = self._session, self._session.gene
+        result, measured = session.result, session.measured
+        if gene is None:
             return
-        values = result.gene_values(gene)
-        same = self._heatmap is not None and self._heatmap in self._viewer.layers
-        if same and np.array_equal(self._heatmap.data, result.grid.centres_px):
-            _recolour(self._heatmap, values)
+        predicted = result.gene_values(gene) if result is not None and gene in result.genes else None
+        counted = measured.gene_values(gene) if measured is not None and gene in measured.genes else None
+        limits = None
+        if session.view.one_scale and predicted is not None and counted is not None:
+            limits = colour_limits(np.concatenate([predicted, counted]))
+        if counted is None:
+            self._measured.drop()
         else:
-            self._add_heatmap(result.grid, values)
-        self._heatmap.name = f"{HEATMAP}: {gene}"
+            name = f"{MEASURED}: {gene}"
+            self._measured.draw(measured.grid, counted, session.scale, name, limits)
+        if self._filling is None and predicted is None:
+            self._heatmap.drop()
+        elif self._filling is None:
+            self._heatmap.draw(result.grid, predicted, session.scale, f"{HEATMAP}: {gene}", limits)
         self._show_view()
 
-    def _add_heatmap(self, grid: SpotGrid, values: NDArray[np.float32]) -> None:
-        self._drop(self._heatmap)
-        layer = Points(
-            grid.centres_px,
-            features={COLUMN: values},
-            face_color=COLUMN,
-            face_colormap="viridis",
-            face_contrast_limits=colour_limits(values),
-            border_width=0,
-            size=SPOT_SHARE * min(pitch_px(grid)),
-            name=HEATMAP,
-            **spatial(self._session.scale),
-        )
-        self._heatmap = self._viewer.add_layer(layer)
-        layer.face_colorbar.visible = True
-        layer.editable = False
-
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, statement: str = STATEMENT) -> None:
         overlay = self._viewer.canvas.overlays.text
-        overlay.text = f"{text}\n{STATEMENT}"
+        overlay.text = f"{text}\n{statement}"
         overlay.position = "bottom_left"
         overlay.font_size = 9
         overlay.visible = True
@@ -185,27 +185,25 @@ class Layers:
             self._fill(step)
         elif not job.running and self._filling is not None:
             self._filling = None  # what was there before comes back, until a result arrives
-            self._drop(self._heatmap)
-            self._heatmap = None
-            self._viewer.canvas.overlays.text.visible = False
+            self._heatmap.drop()
             self._show_gene()
+            self._show_view()
 
     def _fill(self, step: Progress) -> None:
         if self._filling is None or len(self._filling) != len(step.grid):
             self._filling = np.full(len(step.grid), np.nan, dtype=np.float32)
             self._filling_gene = self._session.gene if self._session.gene in step.genes else ""
-            self._add_heatmap(step.grid, self._filling)
+            self._heatmap.draw(step.grid, self._filling, self._session.scale, HEATMAP)
             self._show_view()
             if self._domains is not None:
                 self._domains.visible = False  # those of the run before
-        if step.rows is None or self._heatmap not in self._viewer.layers:
+        if step.rows is None or not self._heatmap.drawn:
             return
         if not self._filling_gene:
             self._filling_gene = step.genes[int(step.expression.std(axis=0).argmax())]
         gene = self._filling_gene
         self._filling[step.rows] = step.expression[:, step.genes.index(gene)]
-        _recolour(self._heatmap, self._filling)
-        self._heatmap.name = f"{HEATMAP}: {gene}, filling in"
+        self._heatmap.draw(step.grid, self._filling, self._session.scale, f"{HEATMAP}: {gene}, filling in")
         self._say(f"{gene}, {step.done:,} of {step.total:,} spots")
 
     def _show_domains(self) -> None:
@@ -237,20 +235,57 @@ class Layers:
 
         self._show_view()
 
+    def _view_changed(self) -> None:
+        view = self._session.view
+        if view.one_scale != self._one_scale:
+            self._one_scale = view.one_scale
+            self._show_gene()
+        else:
+            self._show_view()
+
     def _show_view(self) -> None:
-        view, result = self._session.view, self._session.result
+        view, slide = self._session.view, self._session.slide
         self._manage_colour(view.colour_managed)
-        if result is not None:
-            gene = f"{self._session.gene}, {result.provenance.normalisation}"
-            self._say(gene if view.heatmap else "Domains of predicted expression")
-        if self._heatmap is not None:
-            self._heatmap.visible = view.heatmap
-            self._heatmap.opacity = view.opacity
+        source = "predicted" if self._filling is not None else self._session.source
+        swipe = source == "swipe" and view.heatmap and slide is not None
+        at = view.divider * slide.width if swipe else 0.0
+        self._heatmap.look(
+            visible=view.heatmap and source != "measured",
+            opacity=view.opacity,
+            between=(-np.inf, at) if swipe else None,
+            bar="top_left" if swipe else "top_right",
+        )
+        self._measured.look(
+            visible=view.heatmap and source != "predicted",
+            opacity=view.opacity,
+            between=(at, np.inf) if swipe else None,
+        )
+        if swipe:
+            self._divider.show(slide, self._session.scale, view.divider)
+        else:
+            self._divider.hide()
+        if self._filling is None:
+            self._say_what(source)
         if self._domains is not None:
             self._domains.visible = view.domains != "hidden"
             outlines = view.domains == "outlines"
             self._domains.contour = OUTLINE_PX if outlines else 0
             self._domains.opacity = 0.95 if outlines else 0.5
+
+    def _say_what(self, source: str) -> None:
+        """Say on the canvas what the colours are."""
+        result, measured, gene = self._session.result, self._session.measured, self._session.gene
+        if result is None and measured is None:
+            self._viewer.canvas.overlays.text.visible = False
+        elif not self._session.view.heatmap:
+            domains = "Domains of predicted expression"
+            self._say(domains) if result is not None else self._say("", MEASURED_STATEMENT)
+        elif source == "measured":
+            self._say(f"{gene}, measured: {_short(measured.unit)}", MEASURED_STATEMENT)
+        elif source == "swipe":
+            self._say(f"{gene}, {_short(measured.unit)}", SWIPE_STATEMENT)
+        else:
+            self._say(f"{gene}, {_short(result.provenance.normalisation)}")
 
     def _manage_colour(self, managed: bool) -> None:
         if self._slide is not None and self._slide.data[0].colour_managed != managed:
@@ -262,8 +297,6 @@ class Layers:
             self._viewer.layers.remove(layer)
 
 
-def _recolour(layer: Points, values: NDArray[np.float32]) -> None:
-    """Give a heatmap other values, keeping its column: the fast way in napari. NaN is not drawn."""
-    layer.features = {COLUMN: values}
-    layer.face_contrast_limits = colour_limits(values)
-    layer.refresh_colors()
+def _short(unit: str) -> str:
+    """Unit of expression in a few words: the canvas is narrow, and the dock has the whole."""
+    return unit.partition(" of the spot")[0]

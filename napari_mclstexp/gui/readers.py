@@ -13,6 +13,8 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import napari
 
 PLUGIN = "napari-mclstexp"
@@ -45,6 +47,17 @@ def open_dock_soon() -> None:
         QTimer.singleShot(AFTER_MS, lambda: open_dock(viewer))
 
 
+def add_to_open_slide(path: Path) -> bool:
+    """Add a measured section to the slide of the current window; False where none is open."""
+    viewer = current_viewer()
+    window = None if viewer is None else getattr(viewer.window, "_qt_window", None)
+    dock = None if window is None else window.findChild(QWidget, DOCK)
+    if dock is None or dock.session.slide is None:
+        return False
+    dock.controller.add_measured(path)
+    return True
+
+
 def open_dock(viewer: napari.Viewer) -> None:
     """Open the dock in a window that has none."""
     window = getattr(viewer.window, "_qt_window", None)  # None once the window is closed
@@ -52,3 +65,4 @@ def open_dock(viewer: napari.Viewer) -> None:
         from napari_mclstexp.gui.dock import MclstexpDock
 
         viewer.window.add_dock_widget(MclstexpDock(viewer), name=TITLE, area="right")
+        QTimer.singleShot(0, viewer.reset_view)  # the dock has narrowed the canvas

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mclstexp.core.grid import given_grid
+from napari_mclstexp.core.measured.expression import MIN_COUNTS
 from napari_mclstexp.core.predict import predict
 from napari_mclstexp.core.slide import open_slide
 from napari_mclstexp.errors import SectionError
-from napari_mclstexp.training.preprocess import MIN_COUNTS, expression_of, rich_spots
+from napari_mclstexp.training.preprocess import expression_of, rich_spots
 
 if TYPE_CHECKING:
     from collections.abc import Generator

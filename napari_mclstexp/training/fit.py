@@ -17,13 +17,14 @@ from napari_mclstexp.core.bundle import Bundle
 from napari_mclstexp.core.bundle_spec import BundleSpec
 from napari_mclstexp.core.device import choose_device
 from napari_mclstexp.core.encode import encode_spots
+from napari_mclstexp.core.measured.expression import NORMALISATION
 from napari_mclstexp.core.model import IMAGE_FEATURES, MclSTExp, neighbourhoods
 from napari_mclstexp.core.patches import Field
 from napari_mclstexp.errors import ModelError, SectionError
 from napari_mclstexp.training.augment import augment, centre
 from napari_mclstexp.training.data import TrainingData, load_training_data
 from napari_mclstexp.training.options import TrainingOptions, TrainingProgress
-from napari_mclstexp.training.preprocess import NORMALISATION, choose_genes
+from napari_mclstexp.training.preprocess import choose_genes
 
 if TYPE_CHECKING:
     from collections.abc import Generator

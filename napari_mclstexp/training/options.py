@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_mclstexp.training.preprocess import MIN_COUNTS
+from napari_mclstexp.core.measured.expression import MIN_COUNTS
 
 if TYPE_CHECKING:
     from napari_mclstexp.core.model import Mode

@@ -1,4 +1,4 @@
-"""From raw counts to what the network learns: one place for normalisation and the choice of genes."""
+"""From raw counts to what the network learns: which spots, which genes."""
 
 from __future__ import annotations
 
@@ -8,37 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from napari_mclstexp.core.measured.expression import MIN_COUNTS, normalise
 from napari_mclstexp.errors import GeneError, SectionError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mclstexp.training.sections import Section
-
-TARGET = 1e4
-MIN_COUNTS = 200
-"""Spots below are noise: a single count would normalise to 9.2."""
-
-NORMALISATION = "log1p of counts per 10,000 of the spot's whole library"
-
-
-def normalise(counts: sparse.csr_matrix) -> sparse.csr_matrix:
-    """Scale each spot to 10,000 counts of its whole library, then log1p.
-
-    Parameters
-    ----------
-    counts : scipy.sparse.csr_matrix
-        (N, G) raw counts over all genes.
-
-    Returns
-    -------
-    scipy.sparse.csr_matrix
-        (N, G) float32; a spot without counts stays zero.
-    """
-    library = np.asarray(counts.sum(axis=1)).ravel()
-    factor = np.divide(TARGET, library, out=np.zeros_like(library, dtype=np.float64), where=library > 0)
-    return sparse.csr_matrix(sparse.diags(factor) @ counts).log1p().astype(np.float32)
-
 
 def rich_spots(section: Section, min_counts: int = MIN_COUNTS) -> NDArray[np.bool_]:
     """Which spots have at least `min_counts` counts, (N,) bool."""

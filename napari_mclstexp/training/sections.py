@@ -6,24 +6,24 @@ full-resolution image, and an ``.h5ad`` that names its slide.
 
 from __future__ import annotations
 
-import re
-import zlib
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
-from napari_mclstexp.core.grid import ST_PITCH_UM
-from napari_mclstexp.core.h5 import read_anndata
-from napari_mclstexp.core.scale import Scale, median_spacing
-from napari_mclstexp.errors import MclstexpError, SectionError
-from napari_mclstexp.training.visium import read_visium
+from napari_mclstexp.core.measured.h5ad import named_slide, read_h5ad
+from napari_mclstexp.core.measured.st import COUNTS, COUNTS_SUFFIX, read_st
+from napari_mclstexp.core.measured.visium import read_visium, visium_folder
+from napari_mclstexp.errors import SectionError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from scipy import sparse
+
+    from napari_mclstexp.core.measured.spots import MeasuredSpots
+    from napari_mclstexp.core.scale import Scale
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,143 +114,49 @@ def read_section(text: str) -> Section:
 
 
 def _read_her2st(folder: Path, name: str) -> Section:
-    counts_path = folder / "cnts" / f"{name}.tsv.gz"
-    spots_path = folder / "spots" / f"{name}_selection.tsv"
     slide = folder / f"{name}.jpg"
-    for part in (slide, counts_path, spots_path):
-        if not part.is_file():
-            msg = (
-                f"No section at {folder / name}: {part} is missing. A section is DIR/NAME (with NAME.jpg, "
-                "cnts/NAME.tsv.gz, spots/NAME_selection.tsv), a Visium FOLDER=IMAGE, or an .h5ad."
-            )
-            raise SectionError(msg)
-    try:
-        counts = pd.read_csv(counts_path, sep="\t", index_col=0)
-        spots = pd.read_csv(spots_path, sep="\t")
-        spots.index = pd.Index([f"{x}x{y}" for x, y in zip(spots["x"], spots["y"], strict=True)])
-        xy = spots[["pixel_x", "pixel_y"]].astype(np.float64)
-        array = spots[["x", "y"]].astype(np.float64)
-        values = counts.to_numpy(dtype=np.float64)
-    except (OSError, EOFError, zlib.error, KeyError, ValueError, pd.errors.ParserError) as error:
-        msg = f"Section {name}: the counts or spots table is damaged ({error})."
-        raise SectionError(msg) from error
-    both = [i for i in counts.index if i in xy.index]
-    if not both or not spots.index.is_unique or not counts.index.is_unique:
-        msg = f"Section {name}: counts and spots do not match, or name a spot twice."
+    if not slide.is_file() or not (folder / COUNTS / f"{name}{COUNTS_SUFFIX}").is_file():
+        missing = slide if not slide.is_file() else folder / COUNTS / f"{name}{COUNTS_SUFFIX}"
+        msg = (
+            f"No section at {folder / name}: {missing} is missing. A section is DIR/NAME (with NAME.jpg, "
+            "cnts/NAME.tsv.gz, spots/NAME_selection.tsv), a Visium FOLDER=IMAGE, or an .h5ad."
+        )
         raise SectionError(msg)
-    rows = counts.index.get_indexer(both)
-    positions = xy.loc[both].to_numpy()
-    mpp = ST_PITCH_UM / median_spacing(xy.to_numpy())
-    return Section(
-        name=name,
-        patient=re.sub(r"[^A-Za-z]", "", name) or name,
-        slide=slide,
-        scale=Scale(mpp, mpp, "200-um spot pitch"),
-        ids=np.array(both, dtype=str),
-        xy_px=positions,
-        array_xy=array.loc[both].to_numpy(),
-        genes=tuple(map(str, counts.columns)),
-        counts=sparse.csr_matrix(values[rows]),
-    )
+    return _paired(read_st(folder, name), slide)
 
 
-def _read_visium(folder: Path, image: Path) -> Section:
+def _read_visium(path: Path, image: Path) -> Section:
     if not image.is_file():
         msg = f"There is no image at {image}."
         raise SectionError(msg)
-    data = read_visium(folder)
-    mpp = data.pitch_um / data.pitch_px
-    return Section(
-        name=folder.name,
-        patient=folder.name,
-        slide=image,
-        scale=Scale(mpp, mpp, f"{data.pitch_um:g}-um spot pitch"),
-        ids=data.ids,
-        xy_px=data.xy_px,
-        array_xy=data.array_xy,
-        genes=data.genes,
-        counts=data.counts,
-    )
+    return _paired(read_visium(visium_folder(path) or path), image)
 
 
 def _read_h5ad(path: Path, image: Path | None) -> Section:
-    if not path.is_file():
-        msg = f"There is no section at {path}."
+    if image is not None and not image.is_file():
+        msg = f"There is no image at {image}."
         raise SectionError(msg)
-    data = read_anndata(path, SectionError, path.name)
-    about: Any = data.uns.get("mclstexp_section", {})
-    if not isinstance(about, dict):
-        about = {}
+    section = read_h5ad(path)
     if image is None:
-        if "slide" not in about:
+        if not section.slide:
             msg = (
                 f'{path.name} does not name its slide: uns["mclstexp_section"]["slide"] is missing. Add it, '
                 f"or give {path}=IMAGE."
             )
             raise SectionError(msg)
-        image = _inside(path, str(about["slide"]))
-    elif not image.is_file():
-        msg = f"There is no image at {image}."
-        raise SectionError(msg)
-    if "spatial" not in data.obsm:
-        msg = f'{path.name} lacks obsm["spatial"]: x, y of the spots in full-resolution pixels.'
-        raise SectionError(msg)
-    matrix = data.layers.get("counts", data.X)
-    if matrix is None:
-        msg = f'{path.name} holds no counts, neither in layers["counts"] nor in X.'
-        raise SectionError(msg)
-    try:
-        xy = np.asarray(data.obsm["spatial"], dtype=np.float64)[:, :2]
-        array = (
-            data.obs[["array_col", "array_row"]].to_numpy(dtype=np.float64)
-            if {"array_col", "array_row"} <= set(data.obs)
-            else np.rint(xy / (median_spacing(xy) or 1.0))
-        )
-        scale = None
-        if about.get("mpp") is not None:
-            mpp = float(about["mpp"])
-            scale = Scale(mpp, mpp, "uns mclstexp_section")
-        counts = sparse.csr_matrix(matrix).astype(np.float64)
-    except MclstexpError:
-        raise
-    except (ValueError, TypeError, IndexError) as error:
-        msg = f"{path.name} holds positions, counts or a scale of the wrong kind: {error}."
-        raise SectionError(msg) from error
+        image = named_slide(path, section.slide)
+    return _paired(section.spots, image)
+
+
+def _paired(spots: MeasuredSpots, slide: Path) -> Section:
     return Section(
-        name=str(about.get("section", path.stem)),
-        patient=str(about.get("patient", path.stem)),
-        slide=image,
-        scale=scale,
-        ids=data.obs_names.to_numpy(dtype=str),
-        xy_px=xy,
-        array_xy=array,
-        genes=tuple(map(str, data.var_names)),
-        counts=counts,
+        name=spots.name,
+        patient=spots.patient,
+        slide=slide,
+        scale=spots.scale,
+        ids=spots.ids,
+        xy_px=spots.xy_px,
+        array_xy=spots.array_xy,
+        genes=spots.genes,
+        counts=spots.values,
     )
-
-
-def _inside(h5ad: Path, named: str) -> Path:
-    """Path of a slide that an .h5ad names, provided that it stays in the file's folder."""
-    posix, windows = PurePosixPath(named), PureWindowsPath(named)
-    unsafe = (
-        "://" in named
-        or posix.is_absolute()
-        or windows.is_absolute()
-        or bool(windows.drive or windows.root)
-        or ".." in posix.parts
-        or ".." in windows.parts
-    )
-    candidate = h5ad.parent / named
-    linked = candidate.is_symlink() or any(
-        p.is_symlink() for p in list(candidate.parents)[: len(posix.parts) - 1]
-    )
-    if unsafe or linked:
-        msg = (
-            f"{h5ad.name} names its slide as {named!r}. For safety only a file in its own folder is opened, "
-            f"by a relative path and no link. Give {h5ad.name}=IMAGE instead."
-        )
-        raise SectionError(msg)
-    if not candidate.is_file():
-        msg = f"{h5ad.name} names the slide {named!r}, which is not beside it. Give {h5ad.name}=IMAGE."
-        raise SectionError(msg)
-    return candidate

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from napari_mclstexp.core.measured.expression import normalise
 from napari_mclstexp.errors import GeneError, SectionError
-from napari_mclstexp.training.preprocess import choose_genes, expression_of, normalise, rich_spots
+from napari_mclstexp.training.preprocess import choose_genes, expression_of, rich_spots
 from napari_mclstexp.training.sections import Section
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mclstexp.core.slide.prepared import Reader
-    from napari_mclstexp.core.slide.traits import Traits
+    from napari_mclstexp.core.slide.traits import Companion, Traits
 
 LAZY_PX = 2**26
 """Missing levels of an image up to this size are made while reading; those of a larger one are prepared."""
@@ -50,6 +50,9 @@ class Slide(ABC):
     traits : Traits
         What else the file tells.
     """
+
+    companion: Companion | None = None
+    """Measured expression that was opened with the slide."""
 
     _prepared: PreparedLevels | None = None
 
@@ -104,6 +107,11 @@ class Slide(ABC):
     def height(self) -> int:
         """Full-resolution pixels down."""
         return self.levels[0].height
+
+    @property
+    def title(self) -> str:
+        """Name of the file or folder, for the window."""
+        return self.path.name
 
     @property
     def scale(self) -> Scale | None:

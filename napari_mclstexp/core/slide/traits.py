@@ -3,8 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from napari_mclstexp.core.scale import NO_SCALE, ScaleReading
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Companion:
+    """Measured expression that was opened together with a slide.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        A Visium folder, or an .h5ad; see :func:`.measured.read_measured`.
+    factor : float
+        Pixels of the slide for each of the pixels in which the spots are given.
+    """
+
+    path: Path
+    factor: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
-"""Step 3: which gene's heatmap is shown, and how."""
+"""Step 3: which gene's heatmap is shown, and how; predicted values beside measured ones."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QFormLayout, QGroupBox, QLabel, QSlider
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QGroupBox, QLabel, QSlider
 from superqt import QSearchableComboBox
 from superqt.utils import signals_blocked
 
@@ -13,8 +14,11 @@ if TYPE_CHECKING:
     from napari_mclstexp.session import Session
 
 
+SOURCES = [("Predicted", "predicted"), ("Measured", "measured"), ("Swipe: predicted | measured", "swipe")]
+
+
 class GenePanel(QGroupBox):
-    """Searchable dropdown of genes; visibility and opacity of the heatmap."""
+    """Searchable dropdown of genes; visibility and opacity of the heatmap; a swipe to measured values."""
 
     gene_requested = Signal(str)
     view_requested = Signal(dict)
@@ -30,29 +34,51 @@ class GenePanel(QGroupBox):
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity.setValue(80)
+        self.source = QComboBox()
+        for text, value in SOURCES:
+            self.source.addItem(text, value)
+        self.source.setToolTip("Compare the prediction with what was measured on this section")
+        self.divider = QSlider(Qt.Orientation.Horizontal)
+        self.divider.setRange(0, 1000)
+        self.divider.setToolTip("Where the line is; it can be dragged over the slide, too")
+        self.one_scale = QCheckBox("One colour scale for both")
+        self.agreement = QLabel()
+        self.agreement.setWordWrap(True)
         self.note = QLabel()
         self.note.setWordWrap(True)
-        layout = QFormLayout(self)
+        self._form = layout = QFormLayout(self)
         layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         layout.addRow("Gene", self.gene)
+        layout.addRow("Values", self.source)
+        layout.addRow("Swipe", self.divider)
+        layout.addRow(self.agreement)
         layout.addRow("Opacity", self.opacity)
+        layout.addRow("", self.one_scale)
         layout.addRow("", self.shown)
         layout.addRow(self.note)
         self.gene.currentTextChanged.connect(self._chosen)
         self.gene.lineEdit().editingFinished.connect(self._typed)
+        self.source.activated.connect(self._source_chosen)
+        self.divider.valueChanged.connect(lambda v: self.view_requested.emit({"divider": v / 1000}))
+        self.one_scale.toggled.connect(lambda on: self.view_requested.emit({"one_scale": on}))
         self.shown.toggled.connect(lambda on: self.view_requested.emit({"heatmap": on}))
         self.opacity.valueChanged.connect(lambda v: self.view_requested.emit({"opacity": v / 100}))
         session.result_changed.connect(self._show)
         session.gene_changed.connect(self._show)
+        session.measured_changed.connect(self._show)
+        session.view_changed.connect(self._show_source)
         self._show()
 
     def _chosen(self, gene: str) -> None:
         if gene in self._genes:
             self.gene_requested.emit(gene)
 
+    def _source_chosen(self) -> None:
+        self.view_requested.emit({"source": self.source.currentData()})
+
     def _typed(self) -> None:
         gene = self.gene.currentText().strip()
-        if self._session.result is None or gene == self._session.gene or not gene:
+        if not self._genes or gene == self._session.gene or not gene:
             self._show()
             return
         known = {name.upper(): name for name in self._genes}
@@ -60,22 +86,59 @@ class GenePanel(QGroupBox):
         self._show()
 
     def _show(self) -> None:
-        result, gene = self._session.result, self._session.gene
+        session = self._session
+        self._show_source()
         for widget in (self.gene, self.shown, self.opacity):
-            widget.setEnabled(result is not None)
-        genes = tuple(sorted(result.genes)) if result else ()
-        with signals_blocked(self.gene):
+            widget.setEnabled(bool(self._genes))
+        if session.gene:
+            with signals_blocked(self.gene):
+                self.gene.setCurrentText(session.gene)
+        self.note.setText(self._about())
+        both = session.result is not None and session.measured is not None
+        self._form.setRowVisible(self.agreement, both)
+        self.agreement.setText(self._agreement() if both else "")
+
+    def _show_source(self) -> None:
+        session = self._session
+        both = session.result is not None and session.measured is not None
+        self._form.setRowVisible(self.source, both)
+        self._form.setRowVisible(self.divider, session.source == "swipe")
+        self._form.setRowVisible(self.one_scale, both)
+        genes = session.genes
+        with signals_blocked(self.gene), signals_blocked(self.source), signals_blocked(self.divider):
+            self.source.setCurrentIndex(self.source.findData(session.source))
+            self.divider.setValue(round(session.view.divider * self.divider.maximum()))
             if genes != self._genes:
                 self._genes = genes
                 self.gene.clear()
                 self.gene.addItems(list(genes))
-            if gene:
-                self.gene.setCurrentText(gene)
-        if result is None:
-            self.note.setText("Waits for a prediction.")
-        else:
-            about = result.provenance
-            self.note.setText(
-                f"{len(genes):,} genes over {len(result.grid):,} spots. Colour: {about.normalisation}. "
-                "Predicted, not measured."
+                self.gene.setCurrentText(session.gene or "")
+
+    def _about(self) -> str:
+        result, measured = self._session.result, self._session.measured
+        if result is not None:
+            return (
+                f"{len(result.genes):,} genes over {len(result.grid):,} spots. "
+                f"Colour: {result.provenance.normalisation}. Predicted, not measured."
             )
+        if measured is not None:
+            return (
+                f"Measured: {len(measured.genes):,} genes over {len(measured.grid):,} spots. "
+                f"Colour: {measured.unit}. {measured.note}"
+            )
+        return "Waits for a prediction."
+
+    def _agreement(self) -> str:
+        """How prediction and measurement of the gene agree."""
+        session = self._session
+        gene, measured, pairing = session.gene, session.measured, session.pairing
+        if gene not in measured.genes:
+            return f"{gene} was not measured in this section."
+        if gene not in session.result.genes:
+            return f"{gene} was measured, but this model does not predict it."
+        spots = f"{len(pairing.measured):,} spots"
+        if not pairing.same:
+            spots += ", each with the nearest predicted one"
+        if math.isnan(session.pcc):
+            return f"{gene}: no correlation can be told over {spots}. {measured.note}"
+        return f"{gene}, predicted against measured: PCC {session.pcc:.2f} over {spots}. {measured.note}"

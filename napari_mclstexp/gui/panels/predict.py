@@ -12,7 +12,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout
 
 from napari_mclstexp.core.device import DEVICES
-from napari_mclstexp.gui.controller import PredictRequest
+from napari_mclstexp.gui.controller import MEASURED, PredictRequest
 
 if TYPE_CHECKING:
     from napari_mclstexp.session import Session
@@ -23,6 +23,7 @@ GRIDS = [
     ("Hexagonal, another pitch", "pitch"),
     ("Spots from a CSV file", "spots"),
 ]
+AT_MEASURED = ("The measured spots", MEASURED)
 
 
 class PredictPanel(QGroupBox):
@@ -40,7 +41,7 @@ class PredictPanel(QGroupBox):
             call_button="Predict",
             labels=True,
             bundle={"mode": "d", "label": "Model", "tooltip": "A model bundle: a folder, or its zip"},
-            grid={"choices": GRIDS, "label": "Spots"},
+            grid={"choices": self._grids, "label": "Spots"},
             pitch_um={"label": "Pitch (µm)", "min": 5.0, "max": 5000.0, "step": 10.0, "visible": False},
             spots={"mode": "r", "filter": "*.csv", "label": "Spot file", "visible": False},
             device={"choices": list(DEVICES), "label": "Device"},
@@ -81,10 +82,20 @@ class PredictPanel(QGroupBox):
         form.grid.changed.connect(self._show_grid)
         form.bundle.changed.connect(self._show)
         self.cancel_button.clicked.connect(self.cancel_requested)
+        session.measured_changed.connect(self._offer_measured)
         session.slide_changed.connect(self._show)
         session.scale_changed.connect(self._show)
         session.job_changed.connect(self._show)
         self._show()
+
+    def _grids(self, _: object = None) -> list[tuple[str, str]]:
+        return GRIDS if self._session.measured is None else [AT_MEASURED, *GRIDS]
+
+    def _offer_measured(self) -> None:
+        """Offer the spots of a measured section that came, and choose them: there it can be compared."""
+        self.form.grid.reset_choices()
+        if self._session.measured is not None:
+            self.form.grid.value = MEASURED
 
     def _show_grid(self, grid: str) -> None:
         self.form.pitch_um.visible = grid == "pitch"
@@ -96,7 +107,7 @@ class PredictPanel(QGroupBox):
             return "Waits for a slide: open one above."
         if self._session.slide.not_for_model:
             return self._session.slide.not_for_model
-        given = self.form.grid.value == "spots"
+        given = self.form.grid.value in ("spots", MEASURED)
         if self._session.scale is None and (not given or self._needs_scale(self.form.bundle.value)):
             return "Waits for the scale: type µm per pixel above, or choose another way there."
         return ""

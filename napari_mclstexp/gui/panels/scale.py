@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 LINE = "a line of known length"
 SPOTS = "spots of known pitch"
 TYPED = "as typed above"
+BY_MEASURED = "measured"
 
 
 class ScaleSettling(QWidget):
@@ -31,6 +32,9 @@ class ScaleSettling(QWidget):
 
     claim_chosen = Signal(int)
     """Index of one of the claims of the file."""
+
+    measured_chosen = Signal()
+    """The scale that the measured section's spots tell."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -62,22 +66,29 @@ class ScaleSettling(QWidget):
         self.use.clicked.connect(self._used)
         session.slide_changed.connect(self._reset)
         session.scale_changed.connect(self._reset)
+        session.measured_changed.connect(self._reset)
         self._reset()
 
     def _reset(self) -> None:
         slide = self._session.slide
-        self.setVisible(slide is not None)
+        self.setVisible(slide is not None and not (slide.scale and slide.scale.overview))
         self.line_requested.emit(False)
         self.way.clear()
         self.way.addItems([TYPED, LINE, SPOTS])
         for claim in slide.traits.scale.claims if slide else ():
             if not claim.rough:
                 self.way.addItem(str(claim))
+        measured = self._session.measured
+        if measured is not None and measured.scale is not None and not measured.scale.overview:
+            self.way.addItem(f"{measured.scale.mean:.4g} ({measured.scale.source})", BY_MEASURED)
         self._show(TYPED)
 
     def _chosen(self, index: int) -> None:
         way = self.way.currentText()
         self.line_requested.emit(way == LINE)
+        if self.way.itemData(index) == BY_MEASURED:
+            self.measured_chosen.emit()
+            return
         if index > 2:
             exact = [i for i, c in enumerate(self._session.slide.traits.scale.claims) if not c.rough]
             self.claim_chosen.emit(exact[index - 3])

@@ -20,13 +20,15 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import signals_blocked
 
+from napari_mclstexp.gui.panels.measured import MeasuredRow
 from napari_mclstexp.gui.panels.scale import ScaleSettling
 
 if TYPE_CHECKING:
     from napari_mclstexp.session import Session
 
 FILTER = (
-    "Slides (*.svs *.tif *.tiff *.ndpi *.mrxs *.scn *.bif *.dcm *.jpg *.jpeg *.png *.jp2 *.j2k);;"
+    "Slides and sections (*.svs *.tif *.tiff *.ndpi *.mrxs *.scn *.bif *.dcm *.jpg *.jpeg *.png *.jp2 *.j2k "
+    "*.h5ad);;"
     "All files (*)"
 )
 UNCHOSEN = "choose a plane …"
@@ -46,12 +48,13 @@ class SlidePanel(QGroupBox):
         self._session = session
         self.open_button = QPushButton("Open a slide …")
         self.folder_button = QPushButton("Folder …")
-        self.folder_button.setToolTip("Open a slide that is a folder: OME-Zarr, DICOM")
+        self.folder_button.setToolTip("Open a slide that is a folder: OME-Zarr, DICOM, Visium")
         self.sample_button = QPushButton("Sample")
         self.sample_button.setToolTip("Open the synthetic section that comes with the plugin")
         self.name = _told()
         self.size = QLabel()
         self.plane = QComboBox()
+        self.measured = MeasuredRow(session)
         self.mpp = QLineEdit()
         self.mpp.setPlaceholderText("unknown: type it, such as 0.5")
         self.mpp.setToolTip("Micrometres per pixel at full resolution: one number, or x,y")
@@ -83,6 +86,7 @@ class SlidePanel(QGroupBox):
         form.addRow("Plane", self.plane)
         form.addRow("µm per pixel", self.mpp)
         form.addRow("", self.source)
+        form.addRow("Measured", self.measured)
         layout = QVBoxLayout(self)
         layout.addLayout(buttons)
         layout.addLayout(form)
@@ -112,9 +116,18 @@ class SlidePanel(QGroupBox):
 
     def _show_job(self) -> None:
         running = self._session.job.running
-        for widget in (self.open_button, self.folder_button, self.sample_button, self.plane, self.settling):
+        for widget in (
+            self.open_button,
+            self.folder_button,
+            self.sample_button,
+            self.plane,
+            self.settling,
+            self.measured,
+        ):
             widget.setEnabled(not running)
-        self.mpp.setEnabled(self._session.slide is not None and not running)
+        slide = self._session.slide
+        reduced = slide is not None and slide.scale is not None and slide.scale.overview
+        self.mpp.setEnabled(slide is not None and not reduced and not running)
         self._show_state()
 
     def _show_state(self) -> None:
@@ -131,6 +144,7 @@ class SlidePanel(QGroupBox):
         self._show_job()
         planes = slide.traits.planes if slide else ()
         self._form.setRowVisible(self.plane, bool(planes))
+        self._form.setRowVisible(self.measured, slide is not None)
         self.icc.setVisible(slide is not None and bool(slide.traits.icc_profile))
         with signals_blocked(self.icc):
             self.icc.setChecked(self._session.view.colour_managed)
@@ -141,8 +155,8 @@ class SlidePanel(QGroupBox):
             self.source.setText("")
             return
         self._show_planes(planes, slide.traits.plane)
-        self.name.setText(slide.path.name)
-        self.name.setToolTip(slide.path.name)
+        self.name.setText(slide.title)
+        self.name.setToolTip(slide.title)
         size = f"{slide.width:,} × {slide.height:,} px · {slide.format}"
         if scale is None:
             self.mpp.clear()

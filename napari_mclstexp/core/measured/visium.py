@@ -1,11 +1,12 @@
-"""Counts and spot positions of a 10x Visium output folder (Space Ranger 1 to 3)."""
+"""10x Visium and Visium HD output folders (Space Ranger 1 to 4): counts, positions and the small picture."""
 
 from __future__ import annotations
 
 import gzip
+import json
+import math
 import re
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,50 +16,49 @@ from scipy import sparse
 
 from napari_mclstexp.core.grid import VISIUM_PITCH_UM
 from napari_mclstexp.core.h5 import open_h5
+from napari_mclstexp.core.measured.spots import MeasuredSpots
+from napari_mclstexp.core.scale import Scale
 from napari_mclstexp.errors import SectionError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import h5py
-    from numpy.typing import NDArray
 
-MATRIX_H5 = "filtered_feature_bc_matrix.h5"
-MATRIX_FOLDER = "filtered_feature_bc_matrix"
+MATRIX = "filtered_feature_bc_matrix"
+"""Space Ranger's name of the matrix, as .h5 or as a folder; downloads put the section's name before it."""
 HD_BIN = re.compile(r"square_(\d{3})um")
 """Visium HD names the folder of each bin size so."""
+HD_BINS, HD_DEFAULT = "binned_outputs", "square_008um"
 POSITIONS = ("tissue_positions.parquet", "tissue_positions.csv", "tissue_positions_list.csv")
 COLUMNS = ["barcode", "in_tissue", "array_row", "array_col", "pxl_row_in_fullres", "pxl_col_in_fullres"]
+PICTURES = ("hires", "lowres")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class VisiumSpots:
-    """Spots of a Visium folder that lie in tissue and have counts.
+def visium_folder(path: Path) -> Path | None:
+    """Folder of one section's counts and positions that a Visium output folder is or holds.
 
-    Attributes
+    Parameters
     ----------
-    ids : numpy.ndarray
-        (N,) str barcodes.
-    xy_px, array_xy : numpy.ndarray
-        (N, 2) float64 x, y in full-resolution px, and array column, row.
-    genes : tuple of str
-        Gene symbols, made unique by their order.
-    counts : scipy.sparse.csr_matrix
-        (N, G).
-    pitch_um, pitch_px : float
-        Distance between neighbouring spots, over all positions of the array.
+    path : pathlib.Path
+        Holds ``spatial/`` with positions, or ``outs/``, or ``binned_outputs/`` of Visium HD, of which the
+        8-um bins are taken where they are there, else the finest.
+
+    Returns
+    -------
+    pathlib.Path or None
+        None where it is no Visium folder.
     """
+    for folder in (path, path / "outs"):
+        if _positions_file(folder) is not None:
+            return folder
+        bins = sorted(f for f in (folder / HD_BINS).glob("square_*um") if _positions_file(f) is not None)
+        if bins:
+            return next((f for f in bins if f.name == HD_DEFAULT), bins[0])
+    return None
 
-    ids: NDArray[np.str_]
-    xy_px: NDArray[np.float64]
-    array_xy: NDArray[np.float64]
-    genes: tuple[str, ...]
-    counts: sparse.csr_matrix
-    pitch_um: float
-    pitch_px: float
 
-
-def read_visium(folder: Path) -> VisiumSpots:
+def read_visium(folder: Path) -> MeasuredSpots:
     """Read counts and positions.
 
     Parameters
@@ -68,8 +68,8 @@ def read_visium(folder: Path) -> VisiumSpots:
 
     Returns
     -------
-    VisiumSpots
-        In the matrix's order of barcodes.
+    MeasuredSpots
+        Those in tissue, in the matrix's order of barcodes; gene symbols are made unique by their order.
 
     Raises
     ------
@@ -84,17 +84,75 @@ def read_visium(folder: Path) -> VisiumSpots:
     if len(keep) == 0:
         msg = f"{folder}: no barcode has both counts and a position in tissue."
         raise SectionError(msg)
-    bin_size = HD_BIN.fullmatch(folder.name)
     found = in_tissue.iloc[at[keep]]
-    return VisiumSpots(
+    return MeasuredSpots(
+        name=folder.name,
+        patient=folder.name,
+        scale=visium_scale(folder, positions),
         ids=np.array(barcodes, dtype=str)[keep],
         xy_px=found[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy(dtype=np.float64),
         array_xy=found[["array_col", "array_row"]].to_numpy(dtype=np.float64),
         genes=_unique(genes),
-        counts=counts[keep],
-        pitch_um=float(bin_size[1]) if bin_size else VISIUM_PITCH_UM,
-        pitch_px=_column_step(positions) * (1 if bin_size else 2),  # Visium numbers every second column
+        values=counts[keep],
     )
+
+
+def visium_scale(folder: Path, positions: pd.DataFrame | None = None) -> Scale | None:
+    """Um per full-resolution px: what Visium HD names, else by the known distance between spots.
+
+    Returns
+    -------
+    Scale or None
+        None where a single column of spots tells none.
+
+    Raises
+    ------
+    SectionError
+        A part is missing or damaged.
+    ScaleError
+        The outcome is not plausible.
+    """
+    told = scale_factors(folder).get("microns_per_pixel")
+    if isinstance(told, float):
+        return Scale(told, told, "microns_per_pixel of Space Ranger")
+    bin_size = HD_BIN.fullmatch(folder.name)
+    pitch_um = float(bin_size[1]) if bin_size else VISIUM_PITCH_UM
+    step = _column_step(_positions(folder) if positions is None else positions)
+    pitch_px = step * (1 if bin_size else 2)  # Visium numbers every second column
+    if not (math.isfinite(pitch_px) and pitch_px > 0):
+        return None
+    return Scale(pitch_um / pitch_px, pitch_um / pitch_px, f"{pitch_um:g}-um spot pitch")
+
+
+def scale_factors(folder: Path) -> dict[str, float]:
+    """Numbers of ``scalefactors_json.json``; none where it is missing.
+
+    Raises
+    ------
+    SectionError
+        The file is damaged.
+    """
+    path = folder / "spatial" / "scalefactors_json.json"
+    if not path.is_file():
+        return {}
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return {str(k): float(v) for k, v in told.items() if isinstance(v, int | float)}
+    except (OSError, ValueError, AttributeError) as error:
+        msg = f"{path} is damaged: {error}."
+        raise SectionError(msg) from error
+
+
+def small_pictures(folder: Path) -> list[tuple[Path, float]]:
+    """Pictures in ``spatial/``, the finest first, with their pixels a full-resolution pixel."""
+    factors = scale_factors(folder)
+    found = []
+    for kind in PICTURES:
+        path = folder / "spatial" / f"tissue_{kind}_image.png"
+        factor = factors.get(f"tissue_{kind}_scalef", 0.0)
+        if path.is_file() and 0 < factor <= 1:
+            found.append((path, factor))
+    return found
 
 
 def _column_step(positions: pd.DataFrame) -> float:
@@ -106,8 +164,12 @@ def _column_step(positions: pd.DataFrame) -> float:
     return float(np.hypot(*per_column))
 
 
+def _positions_file(folder: Path) -> Path | None:
+    return next((p for n in POSITIONS if (p := folder / "spatial" / n).is_file()), None)
+
+
 def _positions(folder: Path) -> pd.DataFrame:
-    path = next((p for n in POSITIONS if (p := folder / "spatial" / n).is_file()), None)
+    path = _positions_file(folder)
     if path is None:
         msg = f"{folder} is no Visium folder: spatial/tissue_positions.csv is missing."
         raise SectionError(msg)
@@ -129,17 +191,17 @@ def _positions(folder: Path) -> pd.DataFrame:
 
 
 def _matrix(folder: Path) -> tuple[list[str], list[str], sparse.csr_matrix]:
-    path = folder / MATRIX_H5
-    if path.is_file():
+    path = next((f for f in sorted(folder.glob(f"*{MATRIX}.h5")) if f.is_file()), None)
+    if path is not None:
         with open_h5(path, SectionError, path.name) as file:
             try:
                 return _h5_matrix(file["matrix"])
             except (KeyError, ValueError, OSError) as error:
                 msg = f"{path} is no 10x matrix of Cell Ranger 3 or newer: {error}."
                 raise SectionError(msg) from error
-    path = folder / MATRIX_FOLDER
-    if not path.is_dir():
-        msg = f"{folder} holds neither {MATRIX_H5} nor {MATRIX_FOLDER}/."
+    path = next((f for f in sorted(folder.glob(f"*{MATRIX}")) if f.is_dir()), None)
+    if path is None:
+        msg = f"{folder} holds neither {MATRIX}.h5 nor {MATRIX}/."
         raise SectionError(msg)
     try:
         barcodes = [row[0] for row in _table(path, "barcodes.tsv")]
