@@ -228,6 +228,9 @@ class Session:
         if measured is not None and measured.scale is not None and self._scale is None:
             self.set_scale(measured.scale)
         self._pair()
+        if measured is not None and self._slide is not None:  # the line begins amid the spots
+            middle = float(measured.grid.centres_px[:, 1].mean())
+            self.set_view(divider=middle / self._slide.width)
         if self._result is None:
             self._gene = None if measured is None else measured.most_variable()
         self.measured_changed.emit()

@@ -9,8 +9,8 @@ set -eu
 cd "$(dirname "$0")/.."
 root=$(pwd -P)
 
-# Qt's xcb platform plugin, software OpenGL, a font, and a virtual display.
-debian_packages="xvfb xauth
+# Qt's xcb platform plugin, software OpenGL, a font, a virtual display and, for its tests, a hand on its keys.
+debian_packages="xvfb xauth xdotool
     libegl1 libgl1 libgl1-mesa-dri libglib2.0-0 libfontconfig1 libdbus-1-3 libgssapi-krb5-2
     libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1
     libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0"
@@ -50,7 +50,7 @@ missing_debian_packages() {
 }
 
 missing_libraries() {
-    for xprog in Xvfb xvfb-run; do
+    for xprog in Xvfb xvfb-run xdotool; do
         has "$xprog" || printf '%s ' "$xprog"
     done
     known=$(PATH="$PATH:/sbin:/usr/sbin" ldconfig -p 2>/dev/null) || true

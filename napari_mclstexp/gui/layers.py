@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 HEATMAP, MEASURED, DOMAINS, LINE = "Predicted gene", "Measured gene", "Domains", "Known length"
 OUTLINE_PX = 1
 MEASURED_STATEMENT = "Measured. For research use only."
-SWIPE_STATEMENT = "Left of the line predicted from H&E, right of it measured. For research use only."
+SWIPE_STATEMENT = "Left of the line: predicted from H&E. Right: measured.\nFor research use only."
 
 
 class Layers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import warnings
 from fnmatch import fnmatch
@@ -20,7 +21,7 @@ from napari_mclstexp.errors import SlideError
 REAL = Path(os.environ.get("MCLSTEXP_REAL_DATA", Path(__file__).resolve().parents[3] / "shared" / "real"))
 
 # Pattern -> format, levels, um per px (None: the file does not tell), and why the model cannot be given it.
-GREY, ONE_CHANNEL = "grey", "one channel"
+GREY, ONE_CHANNEL, SMALL_PICTURE = "grey", "one channel", "small picture of a measured section"
 OPENS = {
     "aperio-cmu/*.svs": ("aperio", 2, 0.499, ""),
     "azneca-napari-wsi/*.dcm": ("dicom", 2, 0.499, ""),
@@ -42,6 +43,7 @@ OPENS = {
     "qupath/cells/cells.tif": ("tiff", 1, None, ""),
     "*/tissue_hires_image.png": ("png", None, None, ""),
     "*/tissue_lowres_image.png": ("png", 1, None, ""),
+    "squidpy/test_data.h5ad": ("h5ad", 1, 4.272, SMALL_PICTURE),
     "sfe/*.jpg": ("jpeg", 1, None, ""),
     "st-utility-mob/*.jpg": ("jpeg", 1, None, ""),
     "viv/*multi-channel.ome.tif": ("ome-tiff", 1, None, ONE_CHANNEL),
@@ -59,7 +61,6 @@ REFUSED = {
     "*.geojson": "not a slide",
     "*.parquet": "not a slide",
     "*.h5": "not a slide",
-    "*.h5ad": "not a slide",
     "*.ome.xml": "not a slide",
     "*.md": "not a slide",
 }
@@ -70,6 +71,18 @@ FOLDERS = {
     "ome-zarr-py/data/v1": ("ome-zarr", 1, None, ONE_CHANNEL),
     "ome-zarr-py/data/v2": ("ome-zarr", 1, None, ONE_CHANNEL),
     "azneca-napari-wsi/CMU-1-Small-Region-dicom": ("dicom", 2, 0.499, ""),
+}
+# Visium folders -> levels, um per px of the small picture that they hold (100 um, or what HD names, over the
+# centre distance in its pixels), and the folder whose section is taken.
+VISIUM = {
+    "scanpy/visium_data/1.0.0": (1, 16.150, ""),  # its hires picture is blank
+    "seurat/visium": (1, 4.221, ""),
+    "seurat/visium_hd": (3, 1.0776, "binned_outputs/square_008um"),
+    "seurat/visium_hd/binned_outputs/square_008um": (3, 1.0776, ""),
+    "seurat/visium_hd/binned_outputs/square_016um": (3, 1.0776, ""),
+    "sfe/sample01": (1, 4.585, "outs"),
+    "sfe/sample01/outs": (1, 4.585, ""),
+    "squidpy": (1, 16.150, ""),
 }
 
 
@@ -124,7 +137,7 @@ def check(path: Path, expected: tuple[str, int | None, float | None, str]) -> No
             assert slide.scale.source
         assert bool(slide.not_for_model) == bool(not_for_model)
         assert not_for_model in slide.not_for_model
-        if path.is_file():
+        if path.is_file() and kind != "h5ad":
             assert (slide.width, slide.height) == independent_size(path)
         if not_for_model:
             with pytest.raises(SlideError, match=not_for_model):
@@ -154,6 +167,28 @@ def test_the_list_is_there(real: Path) -> None:
 @pytest.mark.parametrize("name", sorted(FOLDERS))
 def test_each_real_folder_opens(real: Path, name: str) -> None:
     check(real / name, FOLDERS[name])
+
+
+@pytest.mark.parametrize("name", sorted(VISIUM))
+def test_each_real_visium_folder_opens(real: Path, name: str) -> None:
+    levels, mpp, section = VISIUM[name]
+    check(real / name, ("visium", levels, mpp, SMALL_PICTURE))
+    with open_slide(real / name) as slide:
+        assert slide.companion is not None
+        assert slide.companion.path == real / name / section
+        spatial = slide.companion.path / "spatial"
+        factors = json.loads((spatial / "scalefactors_json.json").read_text())
+        kind = "lowres" if "1.0.0" in name or name == "squidpy" else "hires"
+        assert slide.companion.factor == factors[f"tissue_{kind}_scalef"]
+        with Image.open(spatial / f"tissue_{kind}_image.png") as shown:
+            white = Image.new("RGBA", shown.size, "white")
+            expected = np.asarray(Image.alpha_composite(white, shown.convert("RGBA")).convert("RGB"))
+        np.testing.assert_array_equal(slide.read(0, 0, slide.width, slide.height), expected)
+
+
+def test_a_matrix_without_positions_is_no_visium_folder(real: Path) -> None:
+    with pytest.raises(SlideError, match="nor a Visium section"):
+        open_slide(real / "scanpy" / "visium_data" / "2.1.0")
 
 
 @pytest.mark.parametrize("name", LEVELS)

@@ -31,7 +31,17 @@ from napari.utils.notifications import ErrorNotification, Notification, notifica
 from qtpy.QtCore import QPoint, Qt, QThreadPool, QTimer
 from qtpy.QtGui import QAction, QImage
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractItemView, QApplication, QComboBox, QLineEdit, QMenu, QScrollArea, QWidget
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QApplication,
+    QComboBox,
+    QDialogButtonBox,
+    QFileDialog,
+    QLineEdit,
+    QMenu,
+    QScrollArea,
+    QWidget,
+)
 from steps import finish
 
 from napari_mclstexp.core.bundle import save_bundle
@@ -137,6 +147,11 @@ class Window:
         assert len(found) == 1, [a.text() for a in found]
         return found[0]
 
+    def file_entry(self, text: str) -> QAction:
+        """An entry of the menu File, by its text."""
+        entries = {a.text().replace("&", ""): a for a in _actions(self.viewer.window.file_menu)}
+        return entries[text]
+
     def open_dock(self) -> MclstexpDock:
         """Open the dock by the menu Plugins."""
         self.menu_entry().trigger()
@@ -210,14 +225,61 @@ class Window:
 
     def choose(self, combo: QComboBox, text: str) -> None:
         """Open a dropdown and walk to an entry by the arrow keys."""
-        texts = [combo.itemText(i) for i in range(combo.count())]
+        self.walk(combo, [combo.itemText(i) for i in range(combo.count())].index(text))
+        assert combo.currentText() == text
+
+    def walk(self, combo: QComboBox, entry: int) -> None:
+        """The same by an entry's place; what the dropdown shows then is its panel's business."""
         self.click(combo)
         assert QApplication.activePopupWidget() is not None, "the dropdown did not open"
         self.press(Qt.Key.Key_Home)
-        for _ in range(texts.index(text)):
+        for _ in range(entry):
             self.press(Qt.Key.Key_Down)
         self.press(Qt.Key.Key_Return)
-        assert combo.currentText() == text
+
+    def settle_scale(self, start: str) -> None:
+        """Choose a way to settle the scale, by the start of its text."""
+        way = self.dock.slide_panel.settling.way
+        texts = [way.itemText(i) for i in range(way.count())]
+        self.walk(way, next(i for i, text in enumerate(texts) if text.startswith(start)))
+
+    def choose_in_dialog(self, button: QWidget | QAction, path: Path) -> None:
+        """Click a button, or take a menu's entry, that opens a dialog for a file; type a path into that, and
+        click Open.
+        """
+        seen: list[float] = []
+
+        def answer() -> None:
+            dialog = QApplication.activeModalWidget()
+            if not isinstance(dialog, QFileDialog):
+                return
+            seen.append(time.monotonic())
+            line = dialog.findChild(QLineEdit, "fileNameEdit")
+            if seen[-1] - seen[0] > 15:
+                dialog.reject()
+            elif line.text() != str(path):
+                line.clear()
+                QTest.keyClicks(line, str(path))
+            else:
+                popup = QApplication.activePopupWidget()
+                if popup is not None:
+                    QTest.keyClick(popup, Qt.Key.Key_Escape)
+                (box,) = dialog.findChildren(QDialogButtonBox)
+                choose = box.button(QDialogButtonBox.StandardButton.Open)
+                QTest.mouseClick(choose, Qt.MouseButton.LeftButton)
+
+        timer = QTimer()
+        timer.setInterval(200)
+        timer.timeout.connect(answer)
+        timer.start()
+        if isinstance(button, QAction):
+            button.trigger()
+        else:
+            self.click(button)
+        timer.stop()
+        assert seen, "no dialog came"
+        self.main.activateWindow()  # a window manager does this; the virtual screen has none
+        self.qtbot.waitUntil(self.main.isActiveWindow, timeout=10_000)
 
     def drag_canvas(self, dx: int, dy: int) -> None:
         """Drag the picture with the left button."""

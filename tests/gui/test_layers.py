@@ -115,7 +115,7 @@ def test_scale_changed_after_a_prediction(predicted: Window) -> None:
     # Emptied, it is the file's own again.
     window.set_mpp("")
     assert window.dock.slide_panel.mpp.text() == "0.5"
-    assert "openslide" in window.dock.slide_panel.source.text()
+    assert window.dock.slide_panel.source.text() == "from the file: TIFF resolution tags"
 
 
 def test_view_controls(predicted: Window) -> None:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import time
 from typing import TYPE_CHECKING
 
 import npe2
 import numpy as np
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QDialogButtonBox, QFileDialog, QLineEdit
 
 from napari_mclstexp.samples import sample_slide_path
 
@@ -107,47 +103,24 @@ def test_sample(window: Window) -> None:
     """File > Open Sample, and the same by the dock's button."""
     assert sample_slide_path().is_file()
     window.viewer.open_sample(NAME, "synthetic")
-    window.settle()
-    (layer,) = window.viewer.layers
-    assert layer.name == "H&E"
+    window.qtbot.waitUntil(lambda: window.dock.session.measured is not None, timeout=30_000)
+    window.wait_idle(30_000)
+    assert [layer.name.split(":")[0] for layer in window.viewer.layers] == ["H&E", "Measured gene"]
+    layer = window.layer("H&E")
     assert max(layer.data[0].shape) > 8000
     assert window.dock.slide_panel.mpp.text() == "0.5"
     window.click(window.dock.slide_panel.sample_button)
     window.wait_idle(30_000)
-    assert len(window.viewer.layers) == 1
+    window.qtbot.waitUntil(lambda: window.dock.session.measured is not None, timeout=30_000)
+    window.wait_idle(30_000)
+    assert len(window.viewer.layers) == 2
     assert window.notes() == []
     window.shot("sample")
 
 
 def test_open_dialog(window: Window, slide: Path) -> None:
     """The button's dialog: a path is typed into it, and Open clicked."""
-    seen = []
-
-    def answer() -> None:
-        dialog = QApplication.activeModalWidget()
-        if not isinstance(dialog, QFileDialog):
-            return
-        seen.append(time.monotonic())
-        line = dialog.findChild(QLineEdit, "fileNameEdit")
-        if seen[-1] - seen[0] > 15:
-            dialog.reject()
-        elif line.text() != str(slide):
-            line.clear()
-            QTest.keyClicks(line, str(slide))
-        else:
-            popup = QApplication.activePopupWidget()
-            if popup is not None:
-                QTest.keyClick(popup, Qt.Key.Key_Escape)
-            (box,) = dialog.findChildren(QDialogButtonBox)
-            QTest.mouseClick(box.button(QDialogButtonBox.StandardButton.Open), Qt.MouseButton.LeftButton)
-
-    timer = QTimer()
-    timer.setInterval(200)
-    timer.timeout.connect(answer)
-    timer.start()
-    window.click(window.dock.slide_panel.open_button)
-    timer.stop()
-    assert seen, "no dialog came"
+    window.choose_in_dialog(window.dock.slide_panel.open_button, slide)
     window.wait_idle(30_000)
     assert window.dock.slide_panel.name.text() == slide.name
     assert len(window.viewer.layers) == 1

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from qtpy.QtWidgets import QComboBox
-
     from tests.gui.conftest import Window
 
 APERIO = "Aperio Image Library v11\n400x300 [0,0 400x300] (128x128) JPEG/RGB Q=70|AppMag = {}|MPP = {}"
@@ -28,21 +26,6 @@ def plain(tmp_path: Path, picture: Callable[..., np.ndarray]) -> Path:
     """A JPEG without a scale."""
     Image.fromarray(picture(2, 1200, 900)).save(tmp_path / "plain.jpg", quality=90)
     return tmp_path / "plain.jpg"
-
-
-def _way(window: Window, start: str) -> None:
-    way = window.dock.slide_panel.settling.way
-    texts = [way.itemText(i) for i in range(way.count())]
-    _walk(window, way, next(i for i, text in enumerate(texts) if text.startswith(start)))
-
-
-def _walk(window: Window, combo: QComboBox, entry: int) -> None:
-    """Open a dropdown and take an entry by the arrow keys; what it shows then is the panel's business."""
-    window.click(combo)
-    window.press(Qt.Key.Key_Home)
-    for _ in range(entry):
-        window.press(Qt.Key.Key_Down)
-    window.press(Qt.Key.Key_Return)
 
 
 def _type_um(window: Window, um: float) -> None:
@@ -57,7 +40,7 @@ def test_a_line_of_known_length(window: Window, plain: Path) -> None:
     window.open(plain)
     assert not window.predict_button.isEnabled()
     assert "scale" in window.dock.predict_panel.why.text()
-    _way(window, "a line")
+    window.settle_scale("a line")
     assert window.layer("Known length").mode == "add_line"
     canvas = window.canvas
     a, b = canvas.rect().center() - QPoint(150, 40), canvas.rect().center() + QPoint(150, 40)
@@ -84,7 +67,7 @@ def test_a_line_of_known_length(window: Window, plain: Path) -> None:
 
 def test_no_line_yet(window: Window, plain: Path) -> None:
     window.open(plain)
-    _way(window, "a line")
+    window.settle_scale("a line")
     window.clear_notes()
     window.click(window.dock.slide_panel.settling.use)
     assert "no line yet" in window.take_one_error()
@@ -95,7 +78,7 @@ def test_spots_of_known_pitch(window: Window, plain: Path, tmp_path: Path) -> No
     rows = [f"{i}x{j},{100 + 250 * i},{100 + 250 * j}" for i in range(4) for j in range(3)]
     (tmp_path / "spots.csv").write_text("spot_id,x_px,y_px\n" + "\n".join(rows), encoding="utf-8")
     window.open(plain)
-    _way(window, "spots")
+    window.settle_scale("spots")
     settling = window.dock.slide_panel.settling
     window.type(settling.file.line_edit.native, str(tmp_path / "spots.csv"))
     assert settling.um.value() == 200
@@ -125,7 +108,7 @@ def test_a_contradiction_is_put_to_the_user(
     assert "0.25" in told
     assert not window.predict_button.isEnabled()
     window.shot("scale_contradiction")
-    _way(window, "0.5")
+    window.settle_scale("0.5")
     assert window.dock.session.scale.mpp_x == 0.5
     assert "aperio.MPP, chosen" in window.dock.slide_panel.source.text()
     assert window.predict_button.isEnabled()
@@ -144,7 +127,7 @@ def test_a_plane_is_chosen(
     assert panel.plane.isVisible()
     assert "stack of 2 planes" in window.dock.predict_panel.why.text()
     assert not window.predict_button.isEnabled()
-    _walk(window, panel.plane, panel.plane.findText("Z 2"))
+    window.walk(panel.plane, panel.plane.findText("Z 2"))
     window.wait_idle()
     shown = np.asarray(window.layer("H&E").data[0][100:140, 50:90])
     np.testing.assert_array_equal(shown, planes[1, 100:140, 50:90])

@@ -117,7 +117,7 @@ class PredictPanel(QGroupBox):
         self.form.enabled = not job.running
         self.form.call_button.enabled = not job.running and not why
         self.why.setText(why)
-        self.why.setVisible(bool(why) and not job.running)
+        self.why.setVisible(bool(why) and not (job.running and job.asked_by == "predict"))
         self.bar.setVisible(job.running)
         self.cancel_button.setVisible(job.running)
         progress = job.progress
