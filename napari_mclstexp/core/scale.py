@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from napari_mclstexp.errors import ScaleError
 
@@ -252,4 +251,6 @@ def median_spacing(points: np.ndarray) -> float:
     """Median nearest-neighbour distance of points (N, 2), in their unit; NaN for fewer than two."""
     if len(points) < 2:
         return math.nan
+    from scipy.spatial import cKDTree  # a fifth of a second, for which no slide's first picture waits
+
     return float(np.median(cKDTree(points).query(points, k=2)[0][:, 1]))

@@ -9,7 +9,6 @@ from napari.utils.notifications import show_error, show_info
 
 from napari_mclstexp.core.bundle_files import reads_native_pixels
 from napari_mclstexp.core.grid import read_spots
-from napari_mclstexp.core.measured.on_slide import read_measured
 from napari_mclstexp.core.opening import preparing
 from napari_mclstexp.core.progress import Progress
 from napari_mclstexp.core.scale import Scale, parse_mpp, scale_of_line, scale_of_spots
@@ -120,6 +119,8 @@ class Controller:
 
         def steps() -> Generator[Progress, None, Measured]:
             yield Progress("Reading the measured section", 0, 0)
+            from napari_mclstexp.core.measured.reading import read_measured
+
             return read_measured(path, slide, factor)
 
         self._start(steps(), self._session.set_measured, "", "slide")

@@ -73,6 +73,8 @@ class MclstexpDock(QWidget):
         scroll.setWidget(inside)
         outside = QVBoxLayout(self)
         outside.setContentsMargins(0, 0, 0, 0)
+        self.slide_panel.name.setContentsMargins(14, 4, 6, 2)
+        outside.addWidget(self.slide_panel.name)  # above what scrolls: a mix-up of slides harms
         outside.addWidget(scroll)
         self.setMinimumWidth(WIDTH)
 

@@ -41,10 +41,20 @@ def prefer_for_slides() -> None:
 
 
 def open_dock_soon() -> None:
-    """Open the dock in the current window, once the layer that is being read is drawn."""
+    """Open the dock in the current window, once the layer that is being read is there and drawn."""
     viewer = current_viewer()
-    if viewer is not None and QApplication.instance() is not None:
+    if viewer is None or QApplication.instance() is None:
+        return
+
+    def inserted() -> None:
+        viewer.layers.events.inserted.disconnect(inserted)
+        QTimer.singleShot(0, drawn)
+
+    def drawn() -> None:
+        # napari handles events, timers among them, before it has drawn what it opens; not so this one.
         QTimer.singleShot(AFTER_MS, lambda: open_dock(viewer))
+
+    viewer.layers.events.inserted.connect(inserted)
 
 
 def add_to_open_slide(path: Path) -> bool:

@@ -18,7 +18,8 @@ from scipy import sparse
 from steps import finish
 
 from napari_mclstexp.core.bundle import load_bundle
-from napari_mclstexp.core.measured.on_slide import pair_spots, read_measured
+from napari_mclstexp.core.measured.on_slide import pair_spots
+from napari_mclstexp.core.measured.reading import read_measured
 from napari_mclstexp.core.pipeline import predict_and_label
 from napari_mclstexp.core.slide import open_slide
 from napari_mclstexp.errors import GeneError, GridError, SectionError

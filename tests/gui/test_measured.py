@@ -271,3 +271,13 @@ def test_a_measured_scale_is_offered_beside_the_files(window: Window, section: P
     window.settle_scale("0.55 (uns mclstexp_section)")
     assert window.dock.slide_panel.mpp.text() == "0.55"
     np.testing.assert_allclose(window.layer("Measured gene").scale, [0.55, 0.55])
+
+
+def test_the_slides_name_stays_in_sight(compared: Window, section: Path) -> None:
+    """With the dock scrolled to its end, too."""
+    compared.click(compared.dock.export_panel.path)
+    name = compared.dock.slide_panel.name
+    assert name.text() == section.with_suffix(".tif").name
+    assert not name.visibleRegion().isEmpty()
+    assert name.visibleRegion().boundingRect() == name.rect()
+    compared.shot("name_in_sight")

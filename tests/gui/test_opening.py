@@ -39,7 +39,7 @@ REAL = {
     "h5ad": "squidpy/test_data.h5ad",
 }
 STAINED = 6.0
-"""Mean difference between the colours of a pixel: napari's own grey window has 2 to 3, pale tissue over 10."""
+"""Mean difference between the colours of a pixel: napari has 2 to 3 of its own, pale tissue over 10."""
 MADE = ("tiff pyramid", "ome-tiff pyramid", "ome-zarr rgb", "png")
 KINDS = (*REAL, *MADE)
 

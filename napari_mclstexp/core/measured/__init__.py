@@ -1,4 +1,4 @@
 """Measured expression: what Visium, legacy Spatial Transcriptomics and .h5ad files hold of it.
 
-:func:`.on_slide.read_measured` reads any of them and lays its spots on a slide.
+:func:`.reading.read_measured` reads any of them and lays its spots on a slide.
 """

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import anndata as ad
     from numpy.typing import NDArray
 
-MAGIC = b"\x89HDF\r\n\x1a\n"
 SPOT_DIAMETER_UM = 65.0
 """What 10x's ``spot_diameter_fullres`` stands for; the spots themselves are 55 um wide."""
 
@@ -52,7 +51,7 @@ class H5adSection:
 
 
 def is_h5ad(path: Path) -> bool:
-    """Whether an HDF5 file says that it holds AnnData."""
+    """Whether a file is HDF5 and says that it holds AnnData."""
     try:
         with h5py.File(path, "r") as file:
             return bool(file.attrs.get("encoding-type") == "anndata")

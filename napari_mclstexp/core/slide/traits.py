@@ -18,7 +18,7 @@ class Companion:
     Attributes
     ----------
     path : pathlib.Path
-        A Visium folder, or an .h5ad; see :func:`.measured.read_measured`.
+        A Visium folder, or an .h5ad; see :func:`.measured.reading.read_measured`.
     factor : float
         Pixels of the slide for each of the pixels in which the spots are given.
     """

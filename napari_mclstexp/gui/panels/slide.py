@@ -51,7 +51,10 @@ class SlidePanel(QGroupBox):
         self.folder_button.setToolTip("Open a slide that is a folder: OME-Zarr, DICOM, Visium")
         self.sample_button = QPushButton("Sample")
         self.sample_button.setToolTip("Open the synthetic section that comes with the plugin")
-        self.name = _told()
+        self.name = _told()  # the dock puts it where it is always in sight
+        font = self.name.font()
+        font.setBold(True)
+        self.name.setFont(font)
         self.size = QLabel()
         self.plane = QComboBox()
         self.measured = MeasuredRow(session)
@@ -81,7 +84,6 @@ class SlidePanel(QGroupBox):
             buttons.addWidget(button)
         self._form = form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("File", self.name)
         form.addRow("Size", self.size)
         form.addRow("Plane", self.plane)
         form.addRow("µm per pixel", self.mpp)
@@ -149,7 +151,7 @@ class SlidePanel(QGroupBox):
         with signals_blocked(self.icc):
             self.icc.setChecked(self._session.view.colour_managed)
         if slide is None:
-            self.name.setText("none yet")
+            self.name.setText("No slide yet")
             self.size.setText("–")
             self.mpp.clear()
             self.source.setText("")
