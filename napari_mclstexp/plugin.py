@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-LayerData = tuple[Any, dict[str, Any], str]
+if TYPE_CHECKING:
+    from napari_mclstexp.core.slide import Slide
+
+LayerData = tuple[Any, dict[str, Any], str] | tuple[None]
+"""Layer data of napari; of None alone where a file was read and brings no layer."""
 
 
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData]] | None:
@@ -22,37 +26,38 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerD
             return None
         path = path[0]
     try:
-        open_slide(path).close()
-    except SectionError:
-        return read_slide  # which says what is wrong, or adds it to the slide that is open
-    except MclstexpError:
-        return None
-    return read_slide
-
-
-def read_slide(path: str | list[str]) -> list[LayerData] | list[tuple[None]]:
-    """Whole-slide image as a lazy multiscale RGB layer in um; the dock opens beside it. A measured section
-    without a picture is added to the slide that is open.
-    """
-    from napari_mclstexp.core.slide import open_slide
-    from napari_mclstexp.errors import SectionError
-    from napari_mclstexp.gui.readers import add_to_open_slide, open_dock_soon
-    from napari_mclstexp.gui.slides import layer_data
-
-    path = path[0] if isinstance(path, list) else path
-    try:
         slide = open_slide(path)
     except SectionError:
-        if add_to_open_slide(Path(path)):
-            return [(None,)]  # npe2's sign for a file that was read and brings no layer
-        raise
+        return _add_section
+    except MclstexpError:
+        return None
+    return lambda _: _show(slide)
+
+
+def _show(slide: Slide) -> list[LayerData]:
+    """Slide as a lazy multiscale RGB layer in um; the dock opens beside it."""
+    from napari_mclstexp.gui.readers import open_dock_soon
+    from napari_mclstexp.gui.slides import layer_data
+
     layer = layer_data(slide)
     open_dock_soon()
     return [layer]
 
 
-def sample_slide() -> list[LayerData] | list[tuple[None]]:
+def _add_section(path: str | list[str]) -> list[LayerData]:
+    """Add a measured section without a picture to the slide that is open, or say what is wrong."""
+    from napari_mclstexp.core.slide import open_slide
+    from napari_mclstexp.gui.readers import add_to_open_slide
+
+    path = path[0] if isinstance(path, list) else path
+    if not add_to_open_slide(Path(path)):
+        open_slide(path)
+    return [(None,)]
+
+
+def sample_slide() -> list[LayerData]:
     """Synthetic section that comes with the plugin (npe2 sample data contribution)."""
+    from napari_mclstexp.core.slide import open_slide
     from napari_mclstexp.samples import sample_measured_path
 
-    return read_slide(str(sample_measured_path()))
+    return _show(open_slide(sample_measured_path()))

@@ -92,7 +92,11 @@ def test_a_visium_folder_opens_the_full_resolution_image_in_it(
 
 
 def test_without_it_the_small_picture_opens_in_its_own_scale(
-    tmp_path: Path, picture: Callable[..., np.ndarray], counts: np.ndarray, run: Callable[..., Outcome]
+    tmp_path: Path,
+    picture: Callable[..., np.ndarray],
+    counts: np.ndarray,
+    run: Callable[..., Outcome],
+    bundle_path: Path,
 ) -> None:
     table = write_visium(tmp_path / "outs", picture(1, 1000, 900), counts, full=False)
     with open_slide(tmp_path / "outs") as slide:
@@ -105,8 +109,10 @@ def test_without_it_the_small_picture_opens_in_its_own_scale(
     told = run("info", tmp_path / "outs")
     assert told.code == 0
     assert "too coarse for the model" in told.out
-    ended = run("predict", tmp_path / "outs", "--bundle", "none", "--out", tmp_path / "r.h5ad")
+    ended = run("predict", tmp_path / "outs", "--bundle", bundle_path, "--out", tmp_path / "r.h5ad")
     assert ended.code == 2
+    assert "too coarse for the model" in ended.err
+    assert not (tmp_path / "r.h5ad").exists()
 
 
 def test_values_are_normalised_and_spots_of_few_counts_left_out(

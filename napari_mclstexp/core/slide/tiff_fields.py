@@ -6,10 +6,13 @@ import struct
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
+import numpy as np
+
 from napari_mclstexp.core.scale import ScaleClaim, claim_of, objective_claim, resolution_claim
 from napari_mclstexp.errors import SlideError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import tifffile
@@ -29,12 +32,14 @@ def runs_beyond(tiff: tifffile.TiffFile) -> bool:
     if _next_page_offset(tiff, pages[-1]) >= size:
         return True
     pages += [sub for page in pages if page.subifds for sub in page.pages or ()]
-    ends = (
-        offset + count
-        for page in pages
-        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
-    )
-    return max(ends, default=0) > size
+    return any(_last_byte(page.dataoffsets, page.databytecounts) > size for page in pages)
+
+
+def _last_byte(offsets: Sequence[int], counts: Sequence[int]) -> float:
+    """Where the last of a page's tiles ends; a large slide has some 100,000 of them."""
+    both = min(len(offsets), len(counts))
+    ends = np.array(offsets[:both], dtype=np.float64) + np.array(counts[:both], dtype=np.float64)
+    return float(ends.max(initial=0.0))
 
 
 def _next_page_offset(tiff: tifffile.TiffFile, page: tifffile.TiffPage | tifffile.TiffFrame) -> int:
