@@ -230,7 +230,7 @@ def predict(
     refuse_existing(out, overwrite=overwrite)
     with pipeline.open_slide(slide, None if plane is None else plane - 1) as opened:
         opened.check_for_model()
-        known = parse_mpp(mpp) if mpp is not None else opened.scale
+        known = parse_mpp(mpp) if mpp is not None else pipeline.known_scale(opened)
         scale = known or terminal.ask_mpp(opened, grid, spots, bundle)
         result = terminal.follow_prediction(
             pipeline.predict_and_label(

@@ -207,6 +207,7 @@ class Session:
             return
         self._scale = scale
         self._result = self._pairing = None
+        self._settle_gene()
         self.scale_changed.emit()
         self.result_changed.emit()
         self.gene_changed.emit()
@@ -216,25 +217,39 @@ class Session:
         self._result = result
         self._pair()
         if self._gene not in result.genes:
-            self._gene = result.genes[int(result.expression.std(axis=0).argmax())]
+            self._gene = None
+        self._settle_gene()
         self.result_changed.emit()
         self.gene_changed.emit()
 
     def set_measured(self, measured: Measured | None) -> None:
-        """Lay a measured section on the slide, or take it away; the slide's scale comes from it where the
-        slide does not tell its own.
+        """Lay a measured section on the slide, or take it away. The slide's scale comes from it where nothing
+        else tells it, provided that no prediction would be lost by that.
         """
-        self._measured = measured
-        if measured is not None and measured.scale is not None and self._scale is None:
-            self.set_scale(measured.scale)
+        previous, self._measured = self._measured, measured
+        told = None if measured is None else measured.scale
+        lacking = self._scale is None or (previous is not None and self._scale is previous.scale)
+        if told is not None and lacking and self._result is None:
+            self.set_scale(told)
         self._pair()
         if measured is not None and self._slide is not None:  # the line begins amid the spots
             middle = float(measured.grid.centres_px[:, 1].mean())
             self.set_view(divider=middle / self._slide.width)
         if self._result is None:
-            self._gene = None if measured is None else measured.most_variable()
+            self._gene = None
+        self._settle_gene()
         self.measured_changed.emit()
         self.gene_changed.emit()
+
+    def _settle_gene(self) -> None:
+        """Keep the gene where there is a map of it, else take the one that varies most."""
+        result, measured = self._result, self._measured
+        if self._gene in (*(result.genes if result else ()), *(measured.genes if measured else ())):
+            return
+        if result is not None:
+            self._gene = result.genes[int(result.expression.std(axis=0).argmax())]
+        else:
+            self._gene = None if measured is None else measured.top_gene
 
     def _pair(self) -> None:
         both = self._measured is not None and self._result is not None

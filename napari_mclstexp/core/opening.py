@@ -9,6 +9,7 @@ from napari_mclstexp.core.progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from napari_mclstexp.core.scale import Scale
     from napari_mclstexp.core.slide import Slide
 
 MISSING_MPP = (
@@ -18,6 +19,15 @@ MISSING_MPP = (
 
 
 TILES_A_STEP = 16
+
+
+def known_scale(slide: Slide) -> Scale | None:
+    """Um per px by the slide's own fields, else by the measured section that was opened with it."""
+    if slide.scale is not None or slide.companion is None or slide.traits.scale.question:
+        return slide.scale
+    from napari_mclstexp.core.measured.reading import read_measured
+
+    return read_measured(slide.companion.path, slide, slide.companion.factor).scale
 
 
 def scale_question(slide: Slide) -> str:

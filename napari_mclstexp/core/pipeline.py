@@ -12,7 +12,7 @@ from napari_mclstexp.core.bundle import Bundle, load_bundle
 from napari_mclstexp.core.domains import DEFAULT_DOMAINS, check_domains, find_domains
 from napari_mclstexp.core.export import export_result
 from napari_mclstexp.core.grid import SpotGrid, given_grid, make_grid, parse_grid, read_spots
-from napari_mclstexp.core.opening import MISSING_MPP, preparing, scale_question
+from napari_mclstexp.core.opening import MISSING_MPP, known_scale, preparing, scale_question
 from napari_mclstexp.core.predict import predict
 from napari_mclstexp.core.progress import Progress
 from napari_mclstexp.core.result_file import load_result, save_result
@@ -35,6 +35,7 @@ __all__ = [
     "SpotGrid",
     "export_result",
     "find_domains",
+    "known_scale",
     "lay_spots",
     "load_bundle",
     "load_result",

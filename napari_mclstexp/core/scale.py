@@ -61,14 +61,18 @@ class Scale:
                 )
                 raise ScaleError(msg)
 
-    def reduced(self, factor: float) -> Scale:
-        """Scale of an overview with `factor` pixels for each of these."""
-        return Scale(self.mpp_x / factor, self.mpp_y / factor, self.source, overview=True)
-
     @property
     def mean(self) -> float:
         """Geometric mean of both axes, um per px."""
         return math.sqrt(self.mpp_x * self.mpp_y)
+
+
+def plausible_scale(mpp: float, source: str, *, overview: bool = False) -> Scale | None:
+    """Scale alike in x and y; None where it is not plausible."""
+    try:
+        return Scale(mpp, mpp, source, overview=overview)
+    except ScaleError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_mclstexp.core.bundle import Bundle
     from napari_mclstexp.core.measured.on_slide import Measured
     from napari_mclstexp.core.result import Result
-    from napari_mclstexp.core.slide import Slide
+    from napari_mclstexp.core.slide import Companion, Slide
     from napari_mclstexp.gui.jobs import Jobs
     from napari_mclstexp.session import Session
 
@@ -75,12 +75,15 @@ class Controller:
         session.slide_changed.connect(self._prepare)
         session.job_changed.connect(self._prepare)
 
-    def open_slide(self, path: Path, plane: int | None = None) -> None:
-        """Open a slide on a worker."""
+    def open_slide(
+        self, path: Path, plane: int | None = None, companion: Companion | None = None
+    ) -> None:
+        """Open a slide on a worker, with a measured section where it brings none itself."""
 
         def steps() -> Generator[Progress, None, Slide]:
             yield Progress("Opening the slide", 0, 0)
             slide = open_slide(path, plane)
+            slide.companion = slide.companion or companion
             _ = slide.fingerprint
             slide.glance(0, 0, 1, 1, len(slide.levels) - 1)  # what a preview costs is spent here
             return slide
@@ -91,7 +94,7 @@ class Controller:
         """Open another plane of the stack that is open."""
         slide = self._session.slide
         if slide is not None and slide.traits.plane != plane:
-            self.open_slide(slide.path, plane)
+            self.open_slide(slide.path, plane, slide.companion)
 
     def _prepare(self) -> None:
         """Make what the open slide lacks, once for each slide that was opened and when nothing else runs."""
@@ -108,14 +111,15 @@ class Controller:
             return
         if self._read_for != generation:
             self._read_for = generation
-            self.add_measured(slide.companion.path, slide.companion.factor)
+            self.add_measured(slide.companion.path)
 
-    def add_measured(self, path: Path, factor: float = 1.0) -> None:
+    def add_measured(self, path: Path) -> None:
         """Read a measured section of the open slide on a worker."""
         slide = self._session.slide
         if slide is None:
             show_error("Open a slide first.")
             return
+        factor = 1.0 if slide.companion is None else slide.companion.factor
 
         def steps() -> Generator[Progress, None, Measured]:
             yield Progress("Reading the measured section", 0, 0)

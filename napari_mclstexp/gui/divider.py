@@ -51,6 +51,7 @@ class Divider:
             self._layer.data = [ends, ends]
             self._layer.scale = about["scale"]
             return
+        self.hide()  # its layer may have been deleted by hand
         active = self._viewer.layers.selection.active
         longer = max(slide.width, slide.height)
         line = Shapes(

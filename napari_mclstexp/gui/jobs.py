@@ -101,7 +101,7 @@ class Jobs:
             if self._closed:
                 return
             current = generation == self._session.generation
-            if outcome.error is not None:
+            if outcome.error is not None and current:
                 self._session.set_job(message=_tell(outcome.error), asked_by=asked_by)
             elif outcome.cancelled or cancel.is_set() or not current:
                 self._session.set_job(message="Cancelled.", asked_by=asked_by)

@@ -281,9 +281,11 @@ class Layers:
             domains = "Domains of predicted expression"
             self._say(domains) if result is not None else self._say("", MEASURED_STATEMENT)
         elif source == "measured":
-            self._say(f"{gene}, measured: {_short(measured.unit)}", MEASURED_STATEMENT)
+            unit = _short(measured.unit) if gene in measured.genes else "not among the genes of this section"
+            self._say(f"{gene}, measured: {unit}", MEASURED_STATEMENT)
         elif source == "swipe":
-            self._say(f"{gene}, {_short(measured.unit)}", SWIPE_STATEMENT)
+            units = dict.fromkeys(map(_short, (result.provenance.normalisation, measured.unit)))
+            self._say(f"{gene}, {' | '.join(units)}", SWIPE_STATEMENT)
         else:
             self._say(f"{gene}, {_short(result.provenance.normalisation)}")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from napari_mclstexp.core.measured.h5ad import named_slide, read_h5ad
+from napari_mclstexp.core.measured.h5ad import named_slide, read_h5ad, read_slide_of
 from napari_mclstexp.core.measured.st import COUNTS, COUNTS_SUFFIX, read_st
 from napari_mclstexp.core.measured.visium import read_visium, visium_folder
 from napari_mclstexp.errors import SectionError
@@ -136,16 +136,17 @@ def _read_h5ad(path: Path, image: Path | None) -> Section:
     if image is not None and not image.is_file():
         msg = f"There is no image at {image}."
         raise SectionError(msg)
-    section = read_h5ad(path)
+    spots = read_h5ad(path)
     if image is None:
-        if not section.slide:
+        named = read_slide_of(path).name
+        if not named:
             msg = (
                 f'{path.name} does not name its slide: uns["mclstexp_section"]["slide"] is missing. Add it, '
                 f"or give {path}=IMAGE."
             )
             raise SectionError(msg)
-        image = named_slide(path, section.slide)
-    return _paired(section.spots, image)
+        image = named_slide(path, named)
+    return _paired(spots, image)
 
 
 def _paired(spots: MeasuredSpots, slide: Path) -> Section:

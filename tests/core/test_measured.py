@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from typing import TYPE_CHECKING
 
 import anndata as ad
-import h5py
 import numpy as np
 import pandas as pd
 import pytest
-import tifffile
 from PIL import Image
-from scipy import sparse
 from steps import finish
+from visium_folder import FACTOR, PITCH_PX, write_visium
 
 from napari_mclstexp.core.bundle import load_bundle
 from napari_mclstexp.core.measured.on_slide import pair_spots
@@ -29,44 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Outcome
-
-FACTOR = 0.25
-PITCH_PX = 120
-
-
-def write_visium(folder: Path, picture: np.ndarray, counts: np.ndarray, *, full: bool = True) -> pd.DataFrame:
-    """A Space Ranger folder around a picture of 0.5 um a pixel; with or without the picture itself."""
-    spatial = folder / "spatial"
-    spatial.mkdir(parents=True)
-    if full:
-        tifffile.imwrite(folder / "HE_section.tif", picture, photometric="rgb", tile=(128, 128))
-    height, width = (round(n * FACTOR) for n in picture.shape[:2])
-    small = Image.fromarray(picture).resize((width, height), Image.Resampling.BOX)
-    small.save(spatial / "tissue_hires_image.png")
-    (spatial / "scalefactors_json.json").write_text(json.dumps({"tissue_hires_scalef": FACTOR}))
-    side = math.isqrt(len(counts))
-    row, column = (a.ravel() for a in np.mgrid[:side, :side])
-    table = pd.DataFrame(
-        {
-            "barcode": [f"SPOT{i}-1" for i in range(len(counts))],
-            "in_tissue": 1,
-            "array_row": row,
-            "array_col": 2 * column + row % 2,
-            "pxl_row_in_fullres": 200 + PITCH_PX * math.sqrt(0.75) * row,
-            "pxl_col_in_fullres": 200 + PITCH_PX * (column + 0.5 * (row % 2)),
-        }
-    )
-    table.to_csv(spatial / "tissue_positions.csv", index=False)
-    matrix = sparse.csc_matrix(counts.T)
-    with h5py.File(folder / "filtered_feature_bc_matrix.h5", "w") as file:
-        group = file.create_group("matrix")
-        group["data"], group["indices"], group["indptr"] = matrix.data, matrix.indices, matrix.indptr
-        group["shape"] = matrix.shape
-        group["barcodes"] = table["barcode"].to_numpy(dtype="S")
-        group["features/name"] = np.array([f"GENE{i}" for i in range(counts.shape[1])], dtype="S")
-        group["features/id"] = np.array([f"ID{i}" for i in range(counts.shape[1])], dtype="S")
-    return table
-
 
 @pytest.fixture
 def counts() -> np.ndarray:
@@ -129,7 +88,7 @@ def test_values_are_normalised_and_spots_of_few_counts_left_out(
     with pytest.raises(GeneError, match="'NOPE' was not measured"):
         measured.gene_values("NOPE")
     log = np.log1p(1e4 * counts / counts.sum(axis=1, keepdims=True))[np.arange(25) != 3]
-    assert measured.most_variable() == f"GENE{log.var(axis=0).argmax()}"
+    assert measured.top_gene == f"GENE{log.var(axis=0).argmax()}"
 
 
 def test_where_no_spot_has_enough_counts_all_are_shown(
@@ -157,8 +116,9 @@ def test_values_that_are_no_counts_are_shown_as_stored(real: Path, slide_path: P
     stored = ad.read_h5ad(path)
     with open_slide(slide_path) as slide:
         measured = read_measured(path, slide, 0.1)
+    assert measured.scale is None  # 0.1 says that the slide is a reduced picture
     assert measured.unit == "as stored in the file"
-    gene = measured.most_variable()
+    gene = measured.top_gene
     np.testing.assert_allclose(measured.gene_values(gene), np.ravel(stored[:, gene].X.toarray()), rtol=1e-6)
 
 
@@ -183,7 +143,6 @@ def test_the_picture_in_an_h5ad_is_shown(real: Path) -> None:
         (lambda data: data.uns["mclstexp_section"].update(slide="../secret.tif"), "only a file in its own"),
         (lambda data: data.uns["mclstexp_section"].update(slide="/etc/hostname"), "only a file in its own"),
         (lambda data: data.uns["mclstexp_section"].update(slide="gone.tif"), "which is not beside it"),
-        (lambda data: data.obsm.pop("spatial"), 'lacks obsm\\["spatial"\\]'),
         (lambda data: data.uns.update(mclstexp={"schema_version": 1}), "holds a prediction, no measurement"),
     ],
 )
@@ -196,6 +155,19 @@ def test_an_h5ad_that_cannot_be_opened_says_why(
     data.write_h5ad(tmp_path / "changed.h5ad")
     with pytest.raises(SectionError, match=why):
         open_slide(tmp_path / "changed.h5ad")
+
+
+def test_spots_without_positions_are_refused(section: Path, tmp_path: Path) -> None:
+    """The slide that they name opens; reading them says what is missing."""
+    shutil.copy(section.with_suffix(".tif"), tmp_path)
+    data = ad.read_h5ad(section)
+    del data.obsm["spatial"]
+    data.write_h5ad(tmp_path / "bare.h5ad")
+    with (
+        open_slide(tmp_path / "bare.h5ad") as slide,
+        pytest.raises(SectionError, match=r'lacks obsm\["spatial"\]'),
+    ):
+        read_measured(slide.companion.path, slide)
 
 
 def test_a_prediction_is_no_measurement(result_path: Path, slide_path: Path) -> None:

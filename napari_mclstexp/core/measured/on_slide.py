@@ -44,6 +44,8 @@ class Measured:
         What the values are.
     scale : Scale or None
         um per px of the slide by the distance of the spots, where that is known.
+    top_gene : str
+        The gene whose values vary most over the spots.
     """
 
     grid: SpotGrid
@@ -53,6 +55,7 @@ class Measured:
     note: str
     unit: str
     scale: Scale | None
+    top_gene: str
 
     def gene_values(self, gene: str) -> NDArray[np.float32]:
         """Measured values of one gene, (N,) float32, NaN for spots with too few counts.
@@ -67,13 +70,6 @@ class Measured:
             raise GeneError(msg)
         values: NDArray[np.float32] = self.expression[:, [self.genes.index(gene)]].toarray().ravel()
         return np.where(self.rich, values, np.float32(np.nan))
-
-    def most_variable(self) -> str:
-        """Gene whose values vary most over the spots."""
-        rows = self.expression[np.flatnonzero(self.rich)] if self.rich.any() else self.expression
-        mean = np.asarray(rows.mean(axis=0)).ravel()
-        variance = np.asarray(rows.multiply(rows).mean(axis=0)).ravel() - mean**2
-        return self.genes[int(variance.argmax())]
 
     def grid_at(self, scale: Scale | None) -> SpotGrid:
         """Spots with their distance in um at a scale: where to predict, to compare."""

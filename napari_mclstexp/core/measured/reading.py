@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,9 +11,10 @@ from scipy import sparse
 
 from napari_mclstexp.core.grid import given_grid
 from napari_mclstexp.core.measured.expression import MIN_COUNTS, NORMALISATION, normalise
-from napari_mclstexp.core.measured.h5ad import is_h5ad, read_h5ad
+from napari_mclstexp.core.measured.h5ad import is_h5ad, read_h5ad, read_slide_of
 from napari_mclstexp.core.measured.on_slide import Measured
 from napari_mclstexp.core.measured.st import COUNTS_SUFFIX, is_st_counts, read_st
+from napari_mclstexp.core.measured.tenx_matrix import unique_names
 from napari_mclstexp.core.measured.visium import read_visium, visium_folder
 from napari_mclstexp.errors import SectionError
 
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from napari_mclstexp.core.slide import Slide
 
 AS_STORED = "as stored in the file"
+PLAIN_ID = re.compile(r"[ACGT]{12,}(-[0-9]+)?|s_[0-9]+um_[0-9]+_[0-9]+(-[0-9]+)?|[0-9.]+x[0-9.]+")
+"""A barcode of Visium or of Visium HD, or a place in the array."""
 
 
 def read_measured(path: Path, slide: Slide, factor: float = 1.0) -> Measured:
@@ -36,7 +41,8 @@ def read_measured(path: Path, slide: Slide, factor: float = 1.0) -> Measured:
     slide : Slide
         The slide that it belongs to.
     factor : float
-        Pixels of the slide for each of those in which the spots are given.
+        Pixels of the slide for each of those in which the spots are given. Where it is not 1, the slide is a
+        reduced picture that has its scale, and the section's own is left out.
 
     Returns
     -------
@@ -50,16 +56,31 @@ def read_measured(path: Path, slide: Slide, factor: float = 1.0) -> Measured:
     GridError
         Spots lie outside the slide.
     """
-    spots = _read(path)
-    grid = given_grid(spots.ids, spots.xy_px * factor, (slide.width, slide.height), None)
+    spots = _read(path, slide)
+    grid = given_grid(_plain_ids(spots.ids), spots.xy_px * factor, (slide.width, slide.height), None)
     counts = spots.are_counts
     rich, note = _rich(spots) if counts else (np.ones(len(grid), dtype=bool), "")
     values = normalise(spots.values) if counts else spots.values.astype(np.float32)
-    scale = spots.scale
-    if scale is not None and factor != 1.0:
-        scale = scale.reduced(factor)
+    scale = spots.scale if factor == 1.0 else None
     unit = NORMALISATION if counts else AS_STORED
-    return Measured(grid, spots.genes, sparse.csc_matrix(values), rich, note, unit, scale)
+    columns = sparse.csc_matrix(values)
+    genes = unique_names(list(spots.genes))
+    return Measured(grid, genes, columns, rich, note, unit, scale, genes[_most_variable(columns[rich])])
+
+
+def _plain_ids(ids: NDArray[np.str_]) -> NDArray[np.str_]:
+    """Ids that are barcodes or places in an array, and numbers instead of all others: exports carry them,
+    and joined files keep names of samples in theirs.
+    """
+    plain = all(PLAIN_ID.fullmatch(i) for i in ids)
+    return ids if plain else np.array([f"spot{i}" for i in range(1, len(ids) + 1)])
+
+
+def _most_variable(values: sparse.csc_matrix) -> int:
+    """Column whose values vary most over the rows."""
+    mean = np.asarray(values.mean(axis=0)).ravel()
+    variance = np.asarray(values.multiply(values).mean(axis=0)).ravel() - mean**2
+    return int(np.nan_to_num(variance).argmax())
 
 
 def _rich(spots: MeasuredSpots) -> tuple[NDArray[np.bool_], str]:
@@ -71,7 +92,7 @@ def _rich(spots: MeasuredSpots) -> tuple[NDArray[np.bool_], str]:
     return rich, f"{poor:,} with under {MIN_COUNTS} counts are left out." if poor else ""
 
 
-def _read(path: Path) -> MeasuredSpots:
+def _read(path: Path, slide: Slide) -> MeasuredSpots:
     if path.is_dir():
         folder = visium_folder(path)
         if folder is None:
@@ -84,7 +105,11 @@ def _read(path: Path) -> MeasuredSpots:
     if is_st_counts(path):
         return read_st(path.parent.parent, path.name.removesuffix(COUNTS_SUFFIX))
     if is_h5ad(path):
-        return read_h5ad(path).spots
+        named = PurePosixPath(read_slide_of(path).name).name
+        if named and named != slide.path.name:
+            msg = f"{path.name} names another slide than the open one as its own. Open {path.name} instead."
+            raise SectionError(msg)
+        return read_h5ad(path)
     msg = (
         f"{path.name} is no measured section. Choose an .h5ad, a Visium folder, or the counts of a section "
         "in her2st layout (cnts/NAME.tsv.gz)."

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_mclstexp.errors import SectionError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy import sparse
@@ -44,6 +46,16 @@ class MeasuredSpots:
     array_xy: NDArray[np.float64]
     genes: tuple[str, ...]
     values: sparse.csr_matrix
+
+    def __post_init__(self) -> None:
+        spots = len(self.ids)
+        if self.xy_px.shape != (spots, 2) or not np.isfinite(self.xy_px).all():
+            msg = f"Section {self.name} has spot positions that are no numbers: x and y of each are needed."
+            raise SectionError(msg)
+        if not self.genes or self.values.shape != (spots, len(self.genes)):
+            held = " x ".join(map(str, self.values.shape))
+            msg = f"Section {self.name} holds {held} values for {spots} spots and {len(self.genes)} genes."
+            raise SectionError(msg)
 
     @property
     def are_counts(self) -> bool:

@@ -16,7 +16,7 @@ from scipy import sparse
 
 from napari_mclstexp.core.grid import ST_PITCH_UM
 from napari_mclstexp.core.measured.spots import MeasuredSpots
-from napari_mclstexp.core.scale import Scale, median_spacing
+from napari_mclstexp.core.scale import median_spacing, plausible_scale
 from napari_mclstexp.errors import SectionError
 
 if TYPE_CHECKING:
@@ -66,17 +66,20 @@ def read_st(folder: Path, name: str) -> MeasuredSpots:
     except (OSError, EOFError, zlib.error, KeyError, ValueError, pd.errors.ParserError) as error:
         msg = f"Section {name}: the counts or spots table is damaged ({error})."
         raise SectionError(msg) from error
+    if not np.isfinite(xy.to_numpy()).all():
+        msg = f"Section {name} has spot positions that are no numbers."
+        raise SectionError(msg)
     both = [i for i in counts.index if i in xy.index]
     if not both or not spots.index.is_unique or not counts.index.is_unique:
         msg = f"Section {name}: counts and spots do not match, or name a spot twice."
         raise SectionError(msg)
     rows = counts.index.get_indexer(both)
     positions = xy.loc[both].to_numpy()
-    mpp = ST_PITCH_UM / median_spacing(xy.to_numpy())
+    spacing = median_spacing(xy.to_numpy())
     return MeasuredSpots(
         name=name,
         patient=re.sub(r"[^A-Za-z]", "", name) or name,
-        scale=Scale(mpp, mpp, "200-um spot pitch"),
+        scale=plausible_scale(ST_PITCH_UM / spacing if spacing > 0 else 0.0, "200-um spot pitch"),
         ids=np.array(both, dtype=str),
         xy_px=positions,
         array_xy=array.loc[both].to_numpy(),

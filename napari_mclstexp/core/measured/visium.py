@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
 import re
-import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import io as scipy_io
-from scipy import sparse
 
 from napari_mclstexp.core.grid import VISIUM_PITCH_UM
-from napari_mclstexp.core.h5 import open_h5
 from napari_mclstexp.core.measured.spots import MeasuredSpots
-from napari_mclstexp.core.scale import Scale
+from napari_mclstexp.core.measured.tenx_matrix import read_matrix
+from napari_mclstexp.core.scale import plausible_scale
 from napari_mclstexp.errors import SectionError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import h5py
-
-MATRIX = "filtered_feature_bc_matrix"
-"""Space Ranger's name of the matrix, as .h5 or as a folder; downloads put the section's name before it."""
 HD_BIN = re.compile(r"square_(\d{3})um")
 """Visium HD names the folder of each bin size so."""
 HD_BINS, HD_DEFAULT = "binned_outputs", "square_008um"
@@ -41,8 +33,8 @@ def visium_folder(path: Path) -> Path | None:
     Parameters
     ----------
     path : pathlib.Path
-        Holds ``spatial/`` with positions, or ``outs/``, or ``binned_outputs/`` of Visium HD, of which the
-        8-um bins are taken where they are there, else the finest.
+        Holds ``spatial/`` with positions, or ``outs/``; or it is or holds ``binned_outputs/`` of Visium HD,
+        of which the 8-um bins are taken where they are there, else the finest.
 
     Returns
     -------
@@ -52,7 +44,8 @@ def visium_folder(path: Path) -> Path | None:
     for folder in (path, path / "outs"):
         if _positions_file(folder) is not None:
             return folder
-        bins = sorted(f for f in (folder / HD_BINS).glob("square_*um") if _positions_file(f) is not None)
+    for folder in (path, path / HD_BINS, path / "outs" / HD_BINS):
+        bins = sorted(f for f in folder.glob("square_*um") if _positions_file(f) is not None)
         if bins:
             return next((f for f in bins if f.name == HD_DEFAULT), bins[0])
     return None
@@ -77,9 +70,9 @@ def read_visium(folder: Path) -> MeasuredSpots:
         A part is missing or damaged.
     """
     positions = _positions(folder)
-    barcodes, genes, counts = _matrix(folder)
+    matrix = read_matrix(folder)
     in_tissue = positions[positions["in_tissue"] == 1]
-    at = in_tissue.index.get_indexer(barcodes)
+    at = in_tissue.index.get_indexer(matrix.barcodes)
     keep = np.flatnonzero(at >= 0)
     if len(keep) == 0:
         msg = f"{folder}: no barcode has both counts and a position in tissue."
@@ -88,40 +81,38 @@ def read_visium(folder: Path) -> MeasuredSpots:
     return MeasuredSpots(
         name=folder.name,
         patient=folder.name,
-        scale=visium_scale(folder, positions),
-        ids=np.array(barcodes, dtype=str)[keep],
+        scale=plausible_scale(*visium_mpp(folder, positions)),
+        ids=np.array(matrix.barcodes, dtype=str)[keep],
         xy_px=found[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy(dtype=np.float64),
         array_xy=found[["array_col", "array_row"]].to_numpy(dtype=np.float64),
-        genes=_unique(genes),
-        values=counts[keep],
+        genes=matrix.genes,
+        values=matrix.counts[keep],
     )
 
 
-def visium_scale(folder: Path, positions: pd.DataFrame | None = None) -> Scale | None:
-    """Um per full-resolution px: what Visium HD names, else by the known distance between spots.
+def visium_mpp(folder: Path, positions: pd.DataFrame | None = None) -> tuple[float, str]:
+    """Um per full-resolution px, and by what: what Visium HD names, else the known distance of spots.
 
     Returns
     -------
-    Scale or None
-        None where a single column of spots tells none.
+    float
+        NaN where nothing tells it; nothing is checked yet.
+    str
+        Its source.
 
     Raises
     ------
     SectionError
         A part is missing or damaged.
-    ScaleError
-        The outcome is not plausible.
     """
     told = scale_factors(folder).get("microns_per_pixel")
-    if isinstance(told, float):
-        return Scale(told, told, "microns_per_pixel of Space Ranger")
+    if told is not None:
+        return told, "microns_per_pixel of Space Ranger"
     bin_size = HD_BIN.fullmatch(folder.name)
     pitch_um = float(bin_size[1]) if bin_size else VISIUM_PITCH_UM
     step = _column_step(_positions(folder) if positions is None else positions)
     pitch_px = step * (1 if bin_size else 2)  # Visium numbers every second column
-    if not (math.isfinite(pitch_px) and pitch_px > 0):
-        return None
-    return Scale(pitch_um / pitch_px, pitch_um / pitch_px, f"{pitch_um:g}-um spot pitch")
+    return pitch_um / pitch_px if pitch_px > 0 else math.nan, f"{pitch_um:g}-um spot pitch"
 
 
 def scale_factors(folder: Path) -> dict[str, float]:
@@ -138,7 +129,7 @@ def scale_factors(folder: Path) -> dict[str, float]:
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         return {str(k): float(v) for k, v in told.items() if isinstance(v, int | float)}
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         msg = f"{path} is damaged: {error}."
         raise SectionError(msg) from error
 
@@ -174,71 +165,26 @@ def _positions(folder: Path) -> pd.DataFrame:
         msg = f"{folder} is no Visium folder: spatial/tissue_positions.csv is missing."
         raise SectionError(msg)
     try:
-        if path.suffix == ".parquet":
-            table = pd.read_parquet(path)
-        else:
-            with path.open(encoding="utf-8") as file:
-                headed = file.readline().startswith("barcode")
-            table = pd.read_csv(path, header=0 if headed else None)
-            table.columns = pd.Index(COLUMNS)
-        return table[COLUMNS].set_index("barcode")
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else _table(path)
+        table = table[COLUMNS].set_index("barcode").astype(np.float64)
     except ImportError as error:
         msg = f"{path.name} needs pyarrow to be read: pip install pyarrow."
         raise SectionError(msg) from error
-    except (OSError, ValueError, KeyError, pd.errors.ParserError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, pd.errors.ParserError) as error:
         msg = f"{path} is damaged or of an unknown layout: {error}."
         raise SectionError(msg) from error
-
-
-def _matrix(folder: Path) -> tuple[list[str], list[str], sparse.csr_matrix]:
-    path = next((f for f in sorted(folder.glob(f"*{MATRIX}.h5")) if f.is_file()), None)
-    if path is not None:
-        with open_h5(path, SectionError, path.name) as file:
-            try:
-                return _h5_matrix(file["matrix"])
-            except (KeyError, ValueError, OSError) as error:
-                msg = f"{path} is no 10x matrix of Cell Ranger 3 or newer: {error}."
-                raise SectionError(msg) from error
-    path = next((f for f in sorted(folder.glob(f"*{MATRIX}")) if f.is_dir()), None)
-    if path is None:
-        msg = f"{folder} holds neither {MATRIX}.h5 nor {MATRIX}/."
+    if not table.index.is_unique or not np.isfinite(table.to_numpy()).all():
+        msg = f"{path} is damaged: it names a barcode twice, or has positions that are no numbers."
         raise SectionError(msg)
-    try:
-        barcodes = [row[0] for row in _table(path, "barcodes.tsv")]
-        features = _table(path, "features.tsv")
-        matrix = path / "matrix.mtx"
-        counts = scipy_io.mmread(matrix if matrix.is_file() else path / "matrix.mtx.gz")
-    except (OSError, EOFError, zlib.error, ValueError, IndexError) as error:
-        msg = f"{path} is damaged or incomplete: {error}."
-        raise SectionError(msg) from error
-    return barcodes, [row[1] for row in features], sparse.csr_matrix(counts.T).astype(np.float64)
+    return table
 
 
-def _h5_matrix(group: h5py.Group) -> tuple[list[str], list[str], sparse.csr_matrix]:
-    counts = sparse.csc_matrix(
-        (group["data"][:].astype(np.float64), group["indices"][:], group["indptr"][:]),
-        shape=tuple(group["shape"][:]),
-    )
-    barcodes = [b.decode() for b in group["barcodes"][:]]
-    genes = [g.decode() for g in group["features/name"][:]]
-    return barcodes, genes, sparse.csr_matrix(counts.T)
-
-
-def _table(folder: Path, name: str) -> list[list[str]]:
-    plain = folder / name
-    content = (
-        plain.read_text(encoding="utf-8")
-        if plain.is_file()
-        else gzip.decompress((folder / f"{name}.gz").read_bytes()).decode()
-    )
-    return [line.split("\t") for line in content.splitlines()]
-
-
-def _unique(genes: list[str]) -> tuple[str, ...]:
-    seen: dict[str, int] = {}
-    names = []
-    for gene in genes:
-        count = seen.get(gene, 0)
-        names.append(gene if count == 0 else f"{gene}-{count}")
-        seen[gene] = count + 1
-    return tuple(names)
+def _table(path: Path) -> pd.DataFrame:
+    """Positions of a CSV file, with a line of names or, as of Space Ranger 1, without."""
+    table = pd.read_csv(path, header=None, dtype=str, encoding="utf-8-sig")
+    first = table.iloc[0].tolist()
+    if first[0] != "barcode":
+        table.columns = pd.Index(COLUMNS)
+        return table
+    table.columns = pd.Index(first)
+    return table.iloc[1:]

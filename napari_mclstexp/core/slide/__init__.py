@@ -14,6 +14,7 @@ full-resolution image where that lies with it, else the small picture that it ho
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,13 @@ def open_slide(path: str | Path, plane: int | None = None) -> Slide:
 
 
 def _open_file(path: Path, plane: int | None) -> Slide:
+    with path.open("rb") as file:
+        is_hdf5 = file.read(len(HDF5)) == HDF5
+    section = _sections().open_h5ad(path, partial(_open_image, plane=plane)) if is_hdf5 else None
+    return section or _open_image(path, plane)
+
+
+def _open_image(path: Path, plane: int | None) -> Slide:
     if path.stat().st_size == 0:
         msg = f"{path.name} is empty (0 bytes). Copy it again from its source."
         raise SlideError(msg)
@@ -90,10 +98,6 @@ def _open_file(path: Path, plane: int | None) -> Slide:
         return PillowSlide(path)
     if TifffileSlide.is_tiff(head):
         return TifffileSlide(path, plane)
-    if head.startswith(HDF5):
-        section = _sections().open_h5ad(path, lambda image: _open_file(image, None))
-        if section is not None:
-            return section
     msg = (
         f"{path.name} is not a slide that can be opened: its content is neither a format that OpenSlide "
         "knows, nor TIFF, OME-TIFF, JPEG, JPEG 2000 or PNG. Check that the copy is complete, or export the "
@@ -114,7 +118,7 @@ def _open_folder(path: Path, plane: int | None) -> Slide:
         raise SlideError(msg)
     if slides:
         return OpenSlideSlide(next(iter(slides.values())), folder=path)
-    section = _sections().open_visium(path, lambda image: _open_file(image, None))
+    section = _sections().open_visium(path, partial(_open_image, plane=plane))
     if section is not None:
         return section
     msg = (

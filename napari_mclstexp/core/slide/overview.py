@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 WHY = (
     "This is the small picture of a measured section, too coarse for the model. To predict, open the "
-    "full-resolution image, then add the measured section to it; or lay the image into the Visium folder."
+    "full-resolution image, then add the measured section to it; or lay the image, and no second one of its "
+    "size, into the Visium folder."
 )
 
 
@@ -36,7 +37,7 @@ class OverviewSlide(Slide):
     pixels : numpy.ndarray
         (h, w, 3) uint8 RGB.
     scale : Scale or None
-        um per full-resolution px.
+        um per px of the picture.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class OverviewSlide(Slide):
     ) -> None:
         self._pixels, self._file = pixels, file
         self.companion = companion
-        reading = NO_SCALE if scale is None else ScaleReading(scale.reduced(companion.factor))
+        reading = NO_SCALE if scale is None else ScaleReading(scale)
         height, width = pixels.shape[:2]
         traits = Traits(scale=reading, not_for_model=WHY)
         super().__init__(companion.path, format, [Level(width, height, 1.0)], traits)

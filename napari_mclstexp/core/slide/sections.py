@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import warnings
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+import numpy as np
+from PIL import Image
+
 from napari_mclstexp.core.measured import h5ad, visium
+from napari_mclstexp.core.scale import plausible_scale
 from napari_mclstexp.core.slide.overview import OverviewSlide
-from napari_mclstexp.core.slide.pillow_backend import PillowSlide
+from napari_mclstexp.core.slide.pillow_backend import FAULTS
+from napari_mclstexp.core.slide.pixels import on_white
 from napari_mclstexp.core.slide.traits import Companion
-from napari_mclstexp.errors import SectionError, SlideError
+from napari_mclstexp.errors import MclstexpError, SectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from napari_mclstexp.core.slide.base import Slide
 
@@ -22,6 +30,8 @@ if TYPE_CHECKING:
 
 SAME_SIZE_PX = 2.0
 """Pixels of Visium's small picture by which the size of its full-resolution image may be off."""
+MAX_PICTURE_PX = 2**26
+"""Visium HD's small picture has 6,000 x 6,000 px."""
 
 
 def open_visium(path: Path, open_image: Opener) -> Slide | None:
@@ -47,23 +57,19 @@ def open_visium(path: Path, open_image: Opener) -> Slide | None:
     folder = visium.visium_folder(path)
     if folder is None:
         return None
-    pictures = []
-    for file, factor in visium.small_pictures(folder):
-        with PillowSlide(file) as small:
-            pictures.append((file, factor, small.read(0, 0, small.width, small.height)))
-    if not pictures:
-        msg = (
-            f"{folder.name} is a Visium folder without a picture: spatial/tissue_hires_image.png or its "
-            "factor is missing. Open the slide, then add this folder to it as its measured section."
-        )
-        raise SectionError(msg)
-    file, factor, pixels = next((p for p in pictures if p[2].min() < p[2].max()), pictures[0])  # none blank
-    size = (pixels.shape[1] / factor, pixels.shape[0] / factor)
-    full = _full_resolution(folder, open_image, size, SAME_SIZE_PX / factor)
-    if full is not None:
-        full.companion = Companion(folder)
-        return full
-    return OverviewSlide(Companion(folder, factor), file, "visium", pixels, visium.visium_scale(folder))
+    with _as_section():
+        pictures = _small_pictures(folder)
+        not_blank = (p for p in pictures if p[2].min() < p[2].max())
+        file, factor, pixels = next(not_blank, pictures[0])
+        size = (pixels.shape[1] / factor, pixels.shape[0] / factor)
+        around = {path: None, folder: None, _top(folder): None}
+        full = _full_resolution(list(around), open_image, size, SAME_SIZE_PX / factor)
+        if full is not None:
+            full.companion = Companion(folder)
+            return full
+        mpp, source = visium.visium_mpp(folder)
+        scale = plausible_scale(mpp / factor, source, overview=True)
+        return OverviewSlide(Companion(folder, factor), file, "visium", pixels, scale)
 
 
 def open_h5ad(path: Path, open_image: Opener) -> Slide | None:
@@ -88,28 +94,65 @@ def open_h5ad(path: Path, open_image: Opener) -> Slide | None:
     """
     if not h5ad.is_h5ad(path):
         return None
-    section = h5ad.read_h5ad(path)
-    if section.slide:
-        slide = open_image(h5ad.named_slide(path, section.slide))
-        slide.companion = Companion(path)
-        return slide
-    if section.picture is None:
+    with _as_section():
+        told = h5ad.read_slide_of(path)
+        if told.name:
+            slide = open_image(h5ad.named_slide(path, told.name))
+            slide.companion = Companion(path)
+            return slide
+        if told.picture is None:
+            msg = (
+                f"{path.name} is a measured section that neither names its slide nor holds a picture of it. "
+                "Open the slide, then add this file to it as its measured section."
+            )
+            raise SectionError(msg)
+        scale = plausible_scale(told.mpp / told.factor, told.mpp_source, overview=True)
+        return OverviewSlide(Companion(path, told.factor), path, "h5ad", told.picture, scale)
+
+
+@contextmanager
+def _as_section() -> Iterator[None]:
+    """What goes wrong with a part of a measured section is told as an error of the section."""
+    try:
+        yield
+    except SectionError:
+        raise
+    except MclstexpError as error:
+        raise SectionError(str(error)) from error
+
+
+def _small_pictures(folder: Path) -> list[tuple[Path, float, NDArray[np.uint8]]]:
+    """Pictures in ``spatial/`` that can be read, the finest first, with their factors."""
+    named = visium.small_pictures(folder)
+    pictures = []
+    for file, factor in named:
+        with suppress(*FAULTS), warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(file) as image:
+                if image.width * image.height <= MAX_PICTURE_PX:
+                    pictures.append((file, factor, on_white(np.asarray(image.convert("RGBA")))))
+    if not pictures:
+        why = "is cut off or damaged" if named else "or its factor is missing"
         msg = (
-            f"{path.name} is a measured section that neither names its slide nor holds a picture of it. Open "
-            "the slide, then add this file to it as its measured section."
+            f"{folder.name} is a Visium folder without a picture: spatial/tissue_hires_image.png {why}. Open "
+            "the slide, then add this folder to it as its measured section."
         )
         raise SectionError(msg)
-    scale = section.spots.scale or section.rough_scale
-    return OverviewSlide(Companion(path, section.factor), path, "h5ad", section.picture, scale)
+    return pictures
+
+
+def _top(folder: Path) -> Path:
+    """Folder that holds all bins of Visium HD; of others, the folder itself."""
+    return folder.parents[1] if folder.parent.name == visium.HD_BINS else folder
 
 
 def _full_resolution(
-    folder: Path, open_image: Opener, size: tuple[float, float], off: float
+    folders: list[Path], open_image: Opener, size: tuple[float, float], off: float
 ) -> Slide | None:
     """The one image beside Visium's files that is of this size, give or take; None where it is not one."""
     fitting = []
-    for image in sorted(f for f in folder.iterdir() if f.is_file()):
-        with suppress(SlideError, SectionError):
+    for image in sorted({f for folder in folders for f in folder.iterdir() if f.is_file()}):
+        with suppress(MclstexpError, OSError):
             slide = open_image(image)
             if max(abs(slide.width - size[0]), abs(slide.height - size[1])) <= off:
                 fitting.append(slide)

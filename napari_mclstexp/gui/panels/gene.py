@@ -93,7 +93,6 @@ class GenePanel(QGroupBox):
         if session.gene:
             with signals_blocked(self.gene):
                 self.gene.setCurrentText(session.gene)
-        self.note.setText(self._about())
         both = session.result is not None and session.measured is not None
         self._form.setRowVisible(self.agreement, both)
         self.agreement.setText(self._agreement() if both else "")
@@ -108,6 +107,7 @@ class GenePanel(QGroupBox):
         with signals_blocked(self.gene), signals_blocked(self.source), signals_blocked(self.divider):
             self.source.setCurrentIndex(self.source.findData(session.source))
             self.divider.setValue(round(session.view.divider * self.divider.maximum()))
+            self.note.setText(self._about())
             if genes != self._genes:
                 self._genes = genes
                 self.gene.clear()
@@ -115,11 +115,12 @@ class GenePanel(QGroupBox):
                 self.gene.setCurrentText(session.gene or "")
 
     def _about(self) -> str:
-        result, measured = self._session.result, self._session.measured
-        if result is not None:
+        result, measured, source = self._session.result, self._session.measured, self._session.source
+        if result is not None and source != "measured":
+            end = "Predicted, not measured." if source == "predicted" else "Left of the line, predicted."
             return (
                 f"{len(result.genes):,} genes over {len(result.grid):,} spots. "
-                f"Colour: {result.provenance.normalisation}. Predicted, not measured."
+                f"Colour: {result.provenance.normalisation}. {end}"
             )
         if measured is not None:
             return (

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import signals_blocked
 
+from napari_mclstexp.core.scale import TOLERANCE
 from napari_mclstexp.gui.panels.measured import MeasuredRow
 from napari_mclstexp.gui.panels.scale import ScaleSettling
 
@@ -75,6 +76,7 @@ class SlidePanel(QGroupBox):
         self.icc.toggled.connect(lambda on: self.view_requested.emit({"colour_managed": on}))
         session.slide_changed.connect(self._show)
         session.scale_changed.connect(self._show)
+        session.measured_changed.connect(self._show)
         session.job_changed.connect(self._show_job)
         self._show()
 
@@ -168,9 +170,18 @@ class SlidePanel(QGroupBox):
             same = scale.mpp_x == scale.mpp_y
             self.mpp.setText(f"{scale.mpp_x:.6g}" if same else f"{scale.mpp_x:.6g},{scale.mpp_y:.6g}")
             own = f"from the file: {scale.source}"
-            self.source.setText(own if scale == slide.scale else f"set here: {scale.source}")
+            told = own if scale == slide.scale else f"set here: {scale.source}"
+            self.source.setText(told + self._by_spots())
             size += f"\n{slide.width * scale.mpp_x / 1000:.2f} × {slide.height * scale.mpp_y / 1000:.2f} mm"
         self.size.setText(size)
+
+    def _by_spots(self) -> str:
+        """What the measured spots say of the scale, where that is another one."""
+        scale, measured = self._session.scale, self._session.measured
+        if scale is None or measured is None or measured.scale is None:
+            return ""
+        off = abs(measured.scale.mean / scale.mean - 1)
+        return f"; by the measured spots it is {measured.scale.mean:.4g}" if off > TOLERANCE else ""
 
     def _show_planes(self, planes: tuple[str, ...], chosen: int | None) -> None:
         with signals_blocked(self.plane):
