@@ -51,7 +51,7 @@ def test_but_not_one_that_is_known(session: Session, measured: Measured) -> None
     assert session.scale.mpp_x == 0.6
 
 
-def test_a_prediction_is_not_lost_for_a_scale(session: Session, measured: Measured, result_path: Path) -> None:
+def test_a_prediction_is_not_lost(session: Session, measured: Measured, result_path: Path) -> None:
     result = load_result(result_path)
     session.set_result(result)
     session.set_measured(scaled(measured, 0.74))
