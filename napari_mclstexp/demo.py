@@ -62,9 +62,13 @@ def run_demo(out: Path, *, keep_open: bool, overwrite: bool, say: Callable[[str]
     _refuse_foreign(out, overwrite=overwrite)
     import napari
 
+    from napari_mclstexp.gui.dock import MclstexpDock
+    from napari_mclstexp.gui.readers import TITLE
+
     viewer = napari.Viewer(title="napari-mclstexp demo (synthetic sample)", show=True)
     viewer.window.resize(*SIZE)
-    _, dock = viewer.window.add_plugin_dock_widget("napari-mclstexp")
+    dock = MclstexpDock(viewer)
+    viewer.window.add_dock_widget(dock, name=TITLE, area="right")
     _walk(viewer, dock, out, say)
     if keep_open:
         say("The window stays open; close it to end.")

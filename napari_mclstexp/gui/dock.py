@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QCoreApplication, QEvent, QObject, Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_mclstexp.gui.controller import Controller
@@ -50,7 +50,7 @@ class MclstexpDock(QWidget):
         self.domain_panel = DomainPanel(self.session)
         self.export_panel = ExportPanel(self.session)
 
-        inside = QWidget()
+        self._inside = inside = QWidget()
         column = QVBoxLayout(inside)
         column.setContentsMargins(6, 2, 6, 2)
         column.setSpacing(4)
@@ -152,3 +152,6 @@ class MclstexpDock(QWidget):
         self._viewer.layers.events.inserted.disconnect(self._adopt)
         self.layers.disconnect()
         self.jobs.close()
+        # Its parts go now: at the program's end, PyQt could destroy them in an order that crashes.
+        self._inside.deleteLater()
+        QCoreApplication.sendPostedEvents(self._inside, QEvent.Type.DeferredDelete.value)

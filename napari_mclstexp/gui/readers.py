@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import napari
 
 PLUGIN = "napari-mclstexp"
-TITLE = "Spatial expression (mclSTExp spatial expression)"
+TITLE = "Spatial expression (mclSTExp)"
 """As napari's menu makes it of the manifest's names, so that its entry hides and shows this very dock."""
 
 DOCK = "mclSTExp"
@@ -69,7 +69,7 @@ def add_to_open_slide(path: Path) -> bool:
 
 
 def open_dock(viewer: napari.Viewer) -> None:
-    """Open the dock in a window that has none."""
+    """Open the dock in a window that has none, named as by the menu Plugins."""
     window = getattr(viewer.window, "_qt_window", None)  # None once the window is closed
     if window is not None and window.findChild(QWidget, DOCK) is None:
         from napari_mclstexp.gui.dock import MclstexpDock

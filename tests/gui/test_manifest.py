@@ -20,7 +20,7 @@ NAME = "napari-mclstexp"
 
 def test_manifest() -> None:
     manifest = npe2.PluginManifest.from_distribution(NAME)
-    assert manifest.display_name == "mclSTExp spatial expression"
+    assert manifest.display_name == "mclSTExp"
     parts = manifest.contributions
     for command in parts.commands:
         module, name = command.python_name.split(":")

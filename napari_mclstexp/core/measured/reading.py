@@ -16,7 +16,7 @@ from napari_mclstexp.core.measured.on_slide import Measured
 from napari_mclstexp.core.measured.st import COUNTS_SUFFIX, is_st_counts, read_st
 from napari_mclstexp.core.measured.tenx_matrix import unique_names
 from napari_mclstexp.core.measured.visium import read_visium, visium_folder
-from napari_mclstexp.errors import SectionError
+from napari_mclstexp.errors import GridError, SectionError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +57,16 @@ def read_measured(path: Path, slide: Slide, factor: float = 1.0) -> Measured:
         Spots lie outside the slide.
     """
     spots = _read(path, slide)
-    grid = given_grid(_plain_ids(spots.ids), spots.xy_px * factor, (slide.width, slide.height), None)
+    try:
+        grid = given_grid(_plain_ids(spots.ids), spots.xy_px * factor, (slide.width, slide.height), None)
+    except GridError as error:
+        if factor == 1.0:
+            raise
+        msg = (
+            "Spots of this section lie outside its small picture: the picture was cut, or belongs to another "
+            "section. Open the full-resolution image, and add the section to it."
+        )
+        raise GridError(msg) from error
     counts = spots.are_counts
     rich, note = _rich(spots) if counts else (np.ones(len(grid), dtype=bool), "")
     values = normalise(spots.values) if counts else spots.values.astype(np.float32)
