@@ -275,11 +275,11 @@ class Layers:
     def _say_what(self, source: str) -> None:
         """Say on the canvas what the colours are."""
         result, measured, gene = self._session.result, self._session.measured, self._session.gene
-        if result is None and measured is None:
+        hidden = not self._session.view.heatmap
+        if result is None and (measured is None or hidden):
             self._viewer.canvas.overlays.text.visible = False
-        elif not self._session.view.heatmap:
-            domains = "Domains of predicted expression"
-            self._say(domains) if result is not None else self._say("", MEASURED_STATEMENT)
+        elif hidden:
+            self._say("Domains of predicted expression")
         elif source == "measured":
             unit = _short(measured.unit) if gene in measured.genes else "not among the genes of this section"
             self._say(f"{gene}, measured: {unit}", MEASURED_STATEMENT)

@@ -6,61 +6,37 @@ full-resolution image, and an ``.h5ad`` that names its slide.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from napari_mclstexp.core.measured.h5ad import named_slide, read_h5ad, read_slide_of
+from napari_mclstexp.core.measured.spots import MeasuredSpots
 from napari_mclstexp.core.measured.st import COUNTS, COUNTS_SUFFIX, read_st
 from napari_mclstexp.core.measured.visium import read_visium, visium_folder
 from napari_mclstexp.errors import SectionError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from scipy import sparse
 
-    from napari_mclstexp.core.measured.spots import MeasuredSpots
-    from napari_mclstexp.core.scale import Scale
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Section:
-    """One paired section.
+class Section(MeasuredSpots):
+    """Measured spots whose values are counts, paired with their slide.
 
     Attributes
     ----------
-    name, patient : str
-        Section and patient, as the source names them.
     slide : pathlib.Path
-        The H&E image.
-    scale : Scale or None
-        um per px; None takes the slide's own.
-    ids : numpy.ndarray
-        (N,) str spot ids.
-    xy_px : numpy.ndarray
-        (N, 2) float64 x, y of spot centres in full-resolution px.
-    array_xy : numpy.ndarray
-        (N, 2) float64 array x, y.
-    genes : tuple of str
-        All G gene symbols counted.
-    counts : scipy.sparse.csr_matrix
-        (N, G) raw counts.
+        The H&E image; where `scale` is None, its own scale counts.
     """
 
-    name: str
-    patient: str
     slide: Path
-    scale: Scale | None
-    ids: NDArray[np.str_]
-    xy_px: NDArray[np.float64]
-    array_xy: NDArray[np.float64]
-    genes: tuple[str, ...]
-    counts: sparse.csr_matrix
 
     def __post_init__(self) -> None:
+        MeasuredSpots.__post_init__(self)  # super() does not find its way in a class with slots
         if len(self.ids) < 2:
             msg = f"Section {self.name} has {len(self.ids)} spots with counts and positions; 2 are needed."
             raise SectionError(msg)
@@ -68,16 +44,17 @@ class Section:
             twice = pd.Series(self.genes)[pd.Series(self.genes).duplicated()].iloc[0]
             msg = f"Section {self.name} names the gene {twice} twice. Make the gene symbols unique."
             raise SectionError(msg)
-        values = self.counts.data
-        if not np.isfinite(values).all() or (values < 0).any() or (values != np.rint(values)).any():
+        if not self.are_counts:
             msg = (
                 f"Section {self.name} holds values that are no counts (whole numbers from 0). Raw counts are "
                 'needed, in layers["counts"] or X.'
             )
             raise SectionError(msg)
-        if not np.isfinite(self.xy_px).all():
-            msg = f"Section {self.name} has spot positions that are no numbers."
-            raise SectionError(msg)
+
+    @property
+    def counts(self) -> sparse.csr_matrix:
+        """(N, G) raw counts: the values."""
+        return self.values
 
 
 def read_section(text: str) -> Section:
@@ -150,14 +127,4 @@ def _read_h5ad(path: Path, image: Path | None) -> Section:
 
 
 def _paired(spots: MeasuredSpots, slide: Path) -> Section:
-    return Section(
-        name=spots.name,
-        patient=spots.patient,
-        slide=slide,
-        scale=spots.scale,
-        ids=spots.ids,
-        xy_px=spots.xy_px,
-        array_xy=spots.array_xy,
-        genes=spots.genes,
-        counts=spots.values,
-    )
+    return Section(**{f.name: getattr(spots, f.name) for f in fields(spots)}, slide=slide)

@@ -75,6 +75,9 @@ def test_an_h5ad_opens_its_slide_and_what_was_measured(window: Window, section: 
     assert not dock.gene_panel.source.isVisible()  # there is nothing to compare with yet
     window.shot("measured_only")
     assert window.notes() == []
+    window.tick(dock.gene_panel.shown)  # nothing measured is shown, and nothing says that it is
+    assert not layer.visible
+    assert not window.viewer.canvas.overlays.text.visible
 
 
 def test_swipe_between_predicted_and_measured(compared: Window, section: Path) -> None:

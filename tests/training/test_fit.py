@@ -254,7 +254,7 @@ def test_a_real_section_trains(real: Path, tmp_path: Path) -> None:
         ids=section.ids[keep],
         xy_px=section.xy_px[keep],
         array_xy=section.array_xy[keep],
-        counts=section.counts[keep],
+        values=section.counts[keep],
     )
     options = TrainingOptions(**{**SMALL, "genes": str(real / "her2st" / "panel.txt")})
     _, (bundle, half) = finish(train([few], options))

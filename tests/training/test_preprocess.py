@@ -18,8 +18,8 @@ def section(counts: np.ndarray, genes: list[str], name: str = "s") -> Section:
     n = len(counts)
     xy = np.column_stack([np.arange(n), np.zeros(n)]) * 100.0
     return Section(
-        name, "p", Path("none.tif"), None, np.arange(n).astype(str), xy, xy, tuple(genes),
-        sparse.csr_matrix(counts.astype(float)),
+        name, "p", None, np.arange(n).astype(str), xy, xy, tuple(genes),
+        sparse.csr_matrix(counts.astype(float)), Path("none.tif"),
     )  # fmt: skip
 
 
