@@ -38,8 +38,8 @@ REAL = {
     "visium": "scanpy/visium_data/1.0.0",
     "h5ad": "squidpy/test_data.h5ad",
 }
-STAINED = 6.0
-"""Mean difference between the colours of a pixel: napari has 2 to 3 of its own, pale tissue over 10."""
+BRIGHT, SHARE = 150, 0.05
+"""Pixels so bright are rare in napari's dark window and its dialogs, and not in any of these pictures."""
 MADE = ("tiff pyramid", "ome-tiff pyramid", "ome-zarr rgb", "png")
 KINDS = (*REAL, *MADE)
 
@@ -146,10 +146,10 @@ def test_file_open(bare_window: Window, slide_of: Callable[[str], Path], kind: s
 
 
 @pytest.mark.skipif(not all(map(shutil.which, ("Xvfb", "xdotool"))), reason="needs Xvfb and xdotool")
-@pytest.mark.parametrize("kind", ["svs", "dicom folder", "jpeg", "tiff pyramid", "ome-zarr rgb", "visium"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_napari_file(slide_of: Callable[[str], Path], tmp_path: Path, kind: str) -> None:
     """``napari FILE`` in a process of its own, with settings as they come: napari asks which reader to take,
-    ours is chosen already, and Enter takes it. Then tissue is on the screen, and the dock beside it.
+    ours is chosen already, and Enter takes it. Then the picture is on the screen.
     """
     display = _free_display()
     server = subprocess.Popen(["Xvfb", display, "-screen", "0", "1400x900x24"])
@@ -160,18 +160,17 @@ def test_napari_file(slide_of: Callable[[str], Path], tmp_path: Path, kind: str)
         program = Path(sys.executable).with_name("napari")
         napari = subprocess.Popen([program, slide_of(kind)], env=environment, cwd=tmp_path)
         end = time.monotonic() + 120
-        colours = 0.0
-        while time.monotonic() < end and colours < STAINED and napari.poll() is None:
+        bright = 0.0
+        while time.monotonic() < end and bright < SHARE and napari.poll() is None:
             time.sleep(1)
             subprocess.run(["xdotool", "key", "Return"], env=environment, check=False)
             screen = np.asarray(ImageGrab.grab(xdisplay=display))
-            middle = screen[200:700, 300:900].astype(int)
-            colours = float((middle.max(axis=2) - middle.min(axis=2)).mean())  # stained tissue is coloured
+            bright = float((screen[200:600, 300:900].max(axis=2) >= BRIGHT).mean())
         folder = os.environ.get("MCLSTEXP_SCREENSHOTS")
         if folder:
             Image.fromarray(screen).save(Path(folder) / f"napari_file_{kind}.png")
         assert napari.poll() is None, "napari ended by itself"
-        assert colours >= STAINED, "no tissue on the screen"
+        assert bright >= SHARE, "no picture on the screen"
     finally:
         for process in (napari, server):
             if process is not None:
