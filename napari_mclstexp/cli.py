@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_mclstexp import __version__, terminal
+from napari_mclstexp import __version__, cli_training, terminal
 from napari_mclstexp.errors import GridError, MclstexpError
 
 INTERRUPTED = "Interrupted; nothing unfinished was kept."
@@ -27,8 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-bundle_app = typer.Typer(help="Look at, verify and make model bundles.", no_args_is_help=True)
-app.add_typer(bundle_app, name="bundle")
+cli_training.add_to(app)
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Plane = Annotated[int | None, typer.Option(help="Which plane of a stack, from 1; see mclstexp info.")]
@@ -140,67 +139,6 @@ def cache(
 
 
 @app.command()
-def train(
-    sections: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SECTION...",
-            help="DIR/NAME (her2st layout), FOLDER=IMAGE (10x Visium) or FILE.h5ad[=IMAGE].",
-        ),
-    ],
-    out: Annotated[Path, typer.Option(help="Bundle folder to make.")],
-    epochs: Annotated[int, typer.Option(help="Passes over all spots.")] = 10,
-    seed: Annotated[int, typer.Option(help="Same seed, same weights.")] = 0,
-    mode: Annotated[str, typer.Option(help="corrected or paper.")] = "corrected",
-    genes: Annotated[str, typer.Option(help="How many, or a file with a symbol a line.")] = "1000",
-    device: Device = "auto",
-    overwrite: Overwrite = False,
-    batch_size: Annotated[int | None, typer.Option(help="Spots a step.")] = None,
-    patch_px: Annotated[int, typer.Option(help="Pixels a side of a patch (corrected).")] = 112,
-    field_um: Annotated[float, typer.Option(help="um a side of a patch (corrected).")] = 112.0,
-    top_k: Annotated[int, typer.Option(help="Reference spots that a prediction averages.")] = 200,
-    weighting: Annotated[str, typer.Option(help="inverse-square or softmax.")] = "inverse-square",
-    min_counts: Annotated[int, typer.Option(help="Spots with fewer counts are left out.")] = 200,
-    licence: Annotated[str, typer.Option(help="Licence to state in the bundle.")] = "unspecified",
-) -> None:
-    """Train a model bundle on paired sections."""
-    from napari_mclstexp.core.bundle import refuse_bundle_target, save_bundle
-    from napari_mclstexp.training.fit import TrainingOptions
-    from napari_mclstexp.training.fit import train as fit
-    from napari_mclstexp.training.sections import read_section
-
-    refuse_bundle_target(out, overwrite=overwrite)
-    _one_of("--mode", mode, ("corrected", "paper"))
-    _one_of("--weighting", weighting, ("inverse-square", "softmax"))
-    if not 32 <= patch_px <= 1024 or not 10 <= field_um <= 2000:
-        msg = "--patch-px must lie in 32 to 1024 and --field-um in 10 to 2000."
-        raise GridError(msg)
-    read = [read_section(text) for text in sections]
-    options = TrainingOptions(
-        mode=mode,  # type: ignore[arg-type]
-        epochs=epochs,
-        seed=seed,
-        genes=genes,
-        device=device,
-        batch_size=batch_size,
-        patch_px=patch_px,
-        field_um=field_um,
-        top_k=top_k,
-        weighting=weighting,  # type: ignore[arg-type]
-        min_counts=min_counts,
-        name=out.stem,
-        licence=licence,
-    )
-    bundle, half = terminal.follow_training(fit(read, options))
-    save_bundle(bundle, out, half=half, overwrite=overwrite)
-    typer.echo(f"Wrote {out}: {len(bundle.spec.genes)} genes, {len(bundle.expression)} reference spots.")
-    poor = bundle.spec.training["spots_left_out"]
-    if poor:
-        typer.echo(f"{poor} spots with fewer than {min_counts} counts were left out.")
-    terminal.disclose(bundle)
-
-
-@app.command()
 def predict(
     slide: Annotated[Path, typer.Argument(help="Slide file.")],
     bundle: Annotated[Path, typer.Option(help="Model bundle, folder or zip.")],
@@ -272,52 +210,6 @@ def export(
         loaded.gene_values(gene)
     export_result(loaded, to, overwrite=overwrite, gene=gene, dpi=dpi)
     typer.echo(f"Wrote {to}.")
-
-
-@bundle_app.command("show")
-def bundle_show(bundle: Annotated[Path, typer.Argument(help="Bundle folder or zip.")]) -> None:
-    """Tell what a bundle is and what it discloses."""
-    from napari_mclstexp.core.bundle import load_bundle
-
-    loaded = load_bundle(bundle)
-    terminal.describe_bundle(loaded)
-    terminal.disclose(loaded)
-
-
-@bundle_app.command("verify")
-def bundle_verify(bundle: Annotated[Path, typer.Argument(help="Bundle folder or zip.")]) -> None:
-    """Check every hash, name, shape and number of a bundle."""
-    from napari_mclstexp.core.bundle import load_bundle
-
-    loaded = load_bundle(bundle)
-    typer.echo(f"{loaded.id} is whole: hashes, names, shapes and numbers are as they should be.")
-
-
-@bundle_app.command("import-upstream")
-def bundle_import_upstream(
-    checkpoint: Annotated[Path, typer.Argument(metavar="CKPT.pt", help="Checkpoint of tensors.")],
-    reference: Annotated[Path, typer.Option(help="Reference .h5ad: X, obs array_x and array_y.")],
-    out: Annotated[Path, typer.Option(help="Bundle folder to make.")],
-    overwrite: Overwrite = False,
-) -> None:
-    """Make a bundle of a reference-implementation checkpoint."""
-    from napari_mclstexp.core.bundle import refuse_bundle_target, save_bundle
-    from napari_mclstexp.training.upstream import import_upstream
-
-    refuse_bundle_target(out, overwrite=overwrite)
-    imported = import_upstream(checkpoint, reference)
-    save_bundle(imported, out, overwrite=overwrite)
-    typer.echo(
-        f"Wrote {out}: mode paper, {len(imported.spec.genes)} genes, {len(imported.expression)} "
-        "reference spots. It reads native pixels (its mpp is null)."
-    )
-    terminal.disclose(imported)
-
-
-def _one_of(option: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        msg = f"{value!r} is no {option}. Choose {' or '.join(known)}."
-        raise GridError(msg)
 
 
 if __name__ == "__main__":
