@@ -147,6 +147,9 @@ def predict(
     grid: Annotated[str | None, typer.Option(help="visium (default), st, or a pitch in um.")] = None,
     spots: Annotated[Path | None, typer.Option(help="CSV with spot_id,x_px,y_px instead of a grid.")] = None,
     top_k: Annotated[int | None, typer.Option(help="Reference spots to average.")] = None,
+    head: Annotated[
+        str | None, typer.Option(help="retrieval, retrieval-softmax, ridge or mean; the bundle's by default.")
+    ] = None,
     domains: Annotated[int, typer.Option(help="Number of tissue domains.")] = 7,
     batch_size: Annotated[int | None, typer.Option(help="Patches a forward pass.")] = None,
     device: Device = "auto",
@@ -178,6 +181,7 @@ def predict(
                 grid=grid or "visium",
                 spots=spots,
                 top_k=top_k,
+                head=head,  # type: ignore[arg-type]
                 domains=domains,
                 batch_size=batch_size,
                 device=device,

@@ -6,7 +6,10 @@
     the network (float16 or float32), by the parameter names of :class:`~.model.MclSTExp`;
 ``reference.h5ad``
     ``X`` expression (M, G) float32, ``obsm["embedding"]`` (M, 256) float32, ``obsm["position"]`` (M, 2),
-    ``obs`` section, patient.
+    ``obs`` section, patient;
+``beside.safetensors``
+    where there is one, what stands beside the network: the ridge head, what tissue the reference is like,
+    what an evaluation found, thumbnails; see :mod:`.bundle_beside`.
 
 Loading runs no code from the bundle: JSON, safetensors and HDF5 only, hashes and shapes checked first.
 """
@@ -16,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +31,10 @@ import safetensors.torch
 import torch
 
 from napari_mclstexp.core.atomic import refuse_existing, write_folder
+from napari_mclstexp.core.bundle_beside import Beside
 from napari_mclstexp.core.bundle_files import read_members
 from napari_mclstexp.core.bundle_spec import (
+    BESIDE,
     REFERENCE,
     SCHEMA_VERSION,
     SPEC,
@@ -67,6 +72,8 @@ class Bundle:
         (M, 2) float64 x, y: um in ``corrected``, array indices in ``paper``.
     digest : str
         SHA-256 of ``bundle.json``, and by the hashes in it of the whole bundle.
+    beside : Beside
+        Ridge head, held-out figures and the like, as far as there are any.
     """
 
     spec: BundleSpec
@@ -77,6 +84,7 @@ class Bundle:
     patient: NDArray[np.str_]
     positions: NDArray[np.float64]
     digest: str = ""
+    beside: Beside = field(default_factory=Beside)
 
     @property
     def id(self) -> str:
@@ -157,7 +165,11 @@ def save_bundle(bundle: Bundle, target: Path, *, half: bool = False, overwrite: 
             obsm={"embedding": bundle.embeddings, "position": bundle.positions},
         )
         write_h5ad(reference, folder / REFERENCE)
-        hashes = {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in (WEIGHTS, REFERENCE)}
+        names = [WEIGHTS, REFERENCE]
+        if beside := bundle.beside.as_bytes():
+            (folder / BESIDE).write_bytes(beside)
+            names.append(BESIDE)
+        hashes = {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in names}
         text = {"schema_version": SCHEMA_VERSION, **asdict(bundle.spec), "sha256": hashes}
         (folder / SPEC).write_text(
             json.dumps(text, indent=1, allow_nan=False), encoding="utf-8", newline="\n"
@@ -185,9 +197,11 @@ def load_bundle(path: Path) -> Bundle:
     BundleError
         Missing file, hash mismatch, newer schema, wrong shape, non-finite number.
     """
-    members = read_members(Path(path), (SPEC, WEIGHTS, REFERENCE))
-    spec, hashes = parse_spec(members[SPEC])
-    for name in (WEIGHTS, REFERENCE):
+    text = read_members(Path(path), (SPEC,))[SPEC]
+    spec, hashes = parse_spec(text)
+    names = (WEIGHTS, REFERENCE, *((BESIDE,) if BESIDE in hashes else ()))
+    members = read_members(Path(path), names)
+    for name in names:
         if hashlib.sha256(members[name]).hexdigest() != hashes.get(name):
             msg = (
                 f"{name} in the bundle is not the file that its maker wrote (its SHA-256 differs): it is "
@@ -205,7 +219,8 @@ def load_bundle(path: Path) -> Bundle:
             section=reference.obs["section"].to_numpy(dtype=str),
             patient=reference.obs["patient"].to_numpy(dtype=str),
             positions=np.asarray(reference.obsm["position"], dtype=np.float64),
-            digest=hashlib.sha256(members[SPEC]).hexdigest(),
+            digest=hashlib.sha256(text).hexdigest(),
+            beside=Beside.from_bytes(members.get(BESIDE), spec, reference.n_obs),
         )
     except (KeyError, ValueError, TypeError) as error:
         msg = f"{REFERENCE} in the bundle lacks a part or has one of the wrong kind: {error}."
@@ -214,6 +229,9 @@ def load_bundle(path: Path) -> Bundle:
         msg = f"The genes in {REFERENCE} are not those of {SPEC}, or in another order."
         raise BundleError(msg)
     _check_numbers(bundle)
+    if spec.head in ("ridge", "mean") and bundle.beside.ridge is None:
+        msg = f"The bundle predicts by the head {spec.head}, but lacks the ridge regression for it."
+        raise BundleError(msg)
     bundle.network()
     return bundle
 

@@ -6,12 +6,16 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from napari_mclstexp.core.heads import HEADS, Head
 from napari_mclstexp.core.model import MODES, Mode
 from napari_mclstexp.core.retrieval import WEIGHTINGS, Weighting
 from napari_mclstexp.errors import BundleError
 
 SCHEMA_VERSION = 1
 SPEC, WEIGHTS, REFERENCE = "bundle.json", "weights.safetensors", "reference.h5ad"
+BESIDE = "beside.safetensors"
+NOT_EVALUATED = "not evaluated on held-out sections"
+TEXTS = ("name", "normalisation", "licence", "citation", "head_reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,12 @@ class BundleSpec:
         As the maker of the bundle states them.
     training : dict
         How it was made: command, seed, epochs, losses.
+    head : str
+        The head that predicts unless another is asked for; see :mod:`.heads`.
+    head_reason : str
+        Why that one.
+    evaluation : dict
+        What was held out, and each head's scores; empty where it was not evaluated.
     """
 
     name: str
@@ -62,6 +72,9 @@ class BundleSpec:
     licence: str = "unspecified"
     citation: str = "Min et al., mclSTExp, arXiv 2407.08216"
     training: dict[str, Any] = field(default_factory=dict)
+    head: Head = "retrieval"
+    head_reason: str = NOT_EVALUATED
+    evaluation: dict[str, Any] = field(default_factory=dict)
 
 
 def parse_spec(text: bytes) -> tuple[BundleSpec, dict[str, str]]:
@@ -128,8 +141,9 @@ def _spec(document: dict[str, Any]) -> BundleSpec:
             and len(spec.genes) > 0
             and all(isinstance(gene, str) and gene for gene in spec.genes)
             and all(isinstance(section, dict) for section in spec.sections)
-            and isinstance(spec.training, dict)
-            and all(isinstance(t, str) for t in (spec.name, spec.normalisation, spec.licence, spec.citation))
+            and all(isinstance(part, dict) for part in (spec.training, spec.evaluation))
+            and spec.head in HEADS
+            and all(isinstance(getattr(spec, name), str) for name in TEXTS)
             and (spec.mpp is None) == (spec.field_um is None)
             and (spec.mpp is None or _real(spec.mpp, 0.05, 20))
             and (spec.field_um is None or _real(spec.field_um, 1, 10_000))

@@ -165,7 +165,11 @@ class MclSTExp(nn.Module):
 
     def encode_images(self, patches: Tensor) -> Tensor:
         """Embed patches (B, 3, H, W) float32 RGB in [0, 1] as (B, 256)."""
-        return self._finish(self.image_projection(self.image_encoder(patches)))
+        return self.embed_features(self.image_encoder(patches))
+
+    def embed_features(self, features: Tensor) -> Tensor:
+        """Embed image features (B, 1024) as (B, 256)."""
+        return self._finish(self.image_projection(features))
 
     def encode_sequence(self, expression: Tensor, array_xy: Tensor) -> Tensor:
         """Embed one sequence of spots, ``paper``: expression (S, G), array_xy (S, 2) -> (S, 256)."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+    from napari_mclstexp.core.heads import Head
     from napari_mclstexp.core.result import Result
     from napari_mclstexp.core.scale import Scale
 
@@ -91,6 +92,7 @@ def predict_and_label(
     grid: str | SpotGrid = "visium",
     spots: Path | None = None,
     top_k: int | None = None,
+    head: Head | None = None,
     domains: int = DEFAULT_DOMAINS,
     batch_size: int | None = None,
     device: str = "auto",
@@ -104,7 +106,7 @@ def predict_and_label(
         As in :func:`.predict.predict`.
     grid, spots
         As in :func:`lay_spots`.
-    top_k, batch_size, device, seed
+    top_k, head, batch_size, device, seed
         As in :func:`.predict.predict`.
     domains : int
         Number of domains.
@@ -132,7 +134,7 @@ def predict_and_label(
     yield Progress("Finding tissue", 0, 0)
     laid = lay_spots(slide, scale, grid=grid, spots=spots)
     result = yield from predict(
-        slide, bundle, laid, scale, top_k=top_k, batch_size=batch_size, device=device, seed=seed
+        slide, bundle, laid, scale, top_k=top_k, head=head, batch_size=batch_size, device=device, seed=seed
     )
     yield Progress("Finding domains", len(laid), len(laid), 0.0)
     return find_domains(result, domains, seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from napari_mclstexp import __version__
 from napari_mclstexp.core import trust
 from napari_mclstexp.core.device import choose_device
+from napari_mclstexp.core.heads import Head, check_head, combine, head_weighting
 from napari_mclstexp.core.patches import Field, read_batches
 from napari_mclstexp.core.progress import Progress
 from napari_mclstexp.core.result import Provenance, Result
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
     from napari_mclstexp.core.bundle import Bundle
     from napari_mclstexp.core.grid import SpotGrid
+    from napari_mclstexp.core.model import MclSTExp
+    from napari_mclstexp.core.retrieval import Matches
     from napari_mclstexp.core.scale import Scale
     from napari_mclstexp.core.slide import Slide
 
@@ -41,6 +45,7 @@ def predict(
     scale: Scale | None,
     *,
     top_k: int | None = None,
+    head: Head | None = None,
     batch_size: int | None = None,
     device: str = "auto",
     seed: int = 0,
@@ -59,6 +64,8 @@ def predict(
         um per px; None only for a bundle of native pixels.
     top_k : int, optional
         Reference spots to average; the bundle's own number by default.
+    head : str, optional
+        See :mod:`.heads`; the bundle's own by default.
     batch_size : int, optional
         Patches a forward pass; found from the patch size by default. It does not change the outcome
         beyond rounding.
@@ -89,6 +96,7 @@ def predict(
     if not 1 <= k <= len(bundle.expression):
         msg = f"top-k is {k}, but the bundle has {len(bundle.expression)} reference spots. Choose 1 to that."
         raise BundleError(msg)
+    chosen_head = check_head(head or spec.head, bundle.beside.ridge)
     batch = default_batch_size(spec.patch_px, chosen) if batch_size is None else batch_size
     if batch < 1:
         msg = f"A batch of {batch} patches cannot be. Choose 1 or more."
@@ -103,15 +111,19 @@ def predict(
 
     expression = np.empty((total, len(spec.genes)), dtype=np.float32)
     trusts = np.empty((3, total), dtype=np.float32)
+    spots = _Spots.empty(total, min(k, trust.SHOWN))
     began = time.monotonic()
     for rows, patches in read_batches(slide, grid.centres_px, field, scale, batch):
-        embeddings = _embed(network, patches, chosen)
+        features, embeddings = _embed(network, patches, chosen)
+        weighting = head_weighting(chosen_head, spec.weighting)
         matches = match(
-            embeddings, bundle.embeddings, k, weighting=spec.weighting, temperature=spec.temperature
+            embeddings, bundle.embeddings, k, weighting=weighting, temperature=spec.temperature
         )
-        expression[rows], trusts[1, rows] = gather(matches, bundle.expression)
+        retrieved, trusts[1, rows] = gather(matches, bundle.expression)
+        expression[rows] = combine(chosen_head, retrieved, features, bundle.beside.ridge)
         trusts[0, rows] = trust.similarity(matches)
         trusts[2, rows] = trust.effective_k(matches)
+        spots.take(rows, matches, patches, bundle)
         left = (time.monotonic() - began) / rows.stop * (total - rows.stop)
         yield Progress("Predicting", rows.stop, total, left, rows, expression[rows], grid, spec.genes)
 
@@ -140,6 +152,7 @@ def predict(
         seed=seed,
         version=__version__,
         slide_notes="; ".join(slide.notes),
+        head=chosen_head,
     )
     hires = slide.overview(HIRES_PX)
     return Result(
@@ -152,7 +165,44 @@ def predict(
         provenance=provenance,
         hires=hires,
         lowres=slide.overview(LOWRES_PX),
+        trust=spots.told(trusts[0], bundle),
+        held_out=bundle.beside.held_out,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Spots:
+    """What is told of each spot, filled in batch by batch."""
+
+    patients: NDArray[np.int32]
+    unlike: NDArray[np.bool_]
+    rows: NDArray[np.int32]
+    weights: NDArray[np.float32]
+
+    @classmethod
+    def empty(cls, total: int, shown: int) -> _Spots:
+        return cls(
+            np.zeros(total, np.int32),
+            np.zeros(total, bool),
+            np.zeros((total, shown), np.int32),
+            np.zeros((total, shown), np.float32),
+        )
+
+    def take(self, at: slice, matches: Matches, patches: NDArray[np.uint8], bundle: Bundle) -> None:
+        self.patients[at] = trust.patients_among(matches, bundle.patient)
+        self.rows[at], self.weights[at] = trust.heaviest(matches)
+        if bundle.beside.unlike is not None:
+            self.unlike[at] = bundle.beside.unlike.unlike(patches)
+
+    def told(self, similarity: NDArray[np.float32], bundle: Bundle) -> trust.SpotTrust:
+        beside = bundle.beside
+        return trust.SpotTrust(
+            self.patients,
+            None if beside.held_out is None else beside.held_out.percentile(similarity),
+            None if beside.unlike is None else self.unlike,
+            self.rows,
+            self.weights,
+        )
 
 
 def default_batch_size(patch_px: int, device: torch.device) -> int:
@@ -162,10 +212,14 @@ def default_batch_size(patch_px: int, device: torch.device) -> int:
 
 
 @torch.inference_mode()
-def _embed(network: torch.nn.Module, patches: NDArray[np.uint8], device: torch.device) -> NDArray[np.float32]:
+def _embed(
+    network: MclSTExp, patches: NDArray[np.uint8], device: torch.device
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Image features (B, 1024) and embeddings (B, 256) of patches (B, P, P, 3)."""
     try:
         pixels = torch.from_numpy(patches).to(device).permute(0, 3, 1, 2).float() / 255.0
-        embeddings: NDArray[np.float32] = network.encode_images(pixels).float().cpu().numpy()  # type: ignore[operator]
+        features = network.image_encoder(pixels)
+        embeddings: NDArray[np.float32] = network.embed_features(features).float().cpu().numpy()
     except torch.OutOfMemoryError as error:
         msg = (
             f"The {device.type} device ran out of memory at {len(patches)} patches a batch. Choose a smaller "
@@ -175,4 +229,4 @@ def _embed(network: torch.nn.Module, patches: NDArray[np.uint8], device: torch.d
     if not np.isfinite(embeddings).all():
         msg = "The network returned numbers that are not finite; nothing of this prediction was kept."
         raise ModelError(msg)
-    return embeddings
+    return features.float().cpu().numpy(), embeddings

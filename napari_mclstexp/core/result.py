@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mclstexp.core.grid import SpotGrid
+    from napari_mclstexp.core.held_out import HeldOut
+    from napari_mclstexp.core.trust import SpotTrust
 
 STATEMENT = "Predicted from H&E, not measured. For research use only."
 
@@ -49,6 +51,7 @@ class Provenance:
     seed: int
     version: str
     slide_notes: str = ""
+    head: str = "retrieval"
     statement: str = STATEMENT
 
     def as_dict(self) -> dict[str, Any]:
@@ -95,6 +98,10 @@ class Result:
         (h, w, 3) uint8 RGB of the slide without its label, at most 2,000 and 600 px.
     domains : Domains or None
         Tissue domains once found.
+    trust : SpotTrust or None
+        How far to believe each spot; None in results of former versions.
+    held_out : HeldOut or None
+        How well each gene was predicted on held-out sections; None where the model was not evaluated.
     """
 
     grid: SpotGrid
@@ -107,6 +114,8 @@ class Result:
     hires: NDArray[np.uint8]
     lowres: NDArray[np.uint8]
     domains: Domains | None = None
+    trust: SpotTrust | None = None
+    held_out: HeldOut | None = None
 
     def gene_values(self, gene: str) -> NDArray[np.float32]:
         """Predicted values of one gene, (N,) float32.

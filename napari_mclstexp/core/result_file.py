@@ -14,9 +14,11 @@ from napari_mclstexp.core.atomic import write_file
 from napari_mclstexp.core.cells import pitch_px
 from napari_mclstexp.core.grid import SpotGrid
 from napari_mclstexp.core.h5 import read_anndata, write_h5ad
+from napari_mclstexp.core.held_out import HeldOut
 from napari_mclstexp.core.palette import domain_colour, is_colour
 from napari_mclstexp.core.result import Domains, Provenance, Result
-from napari_mclstexp.errors import ExportError, ResultError
+from napari_mclstexp.core.trust import SpotTrust
+from napari_mclstexp.errors import BundleError, ExportError, ResultError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +30,11 @@ LIBRARY = "slide"
 
 SPOT_TO_PITCH = {"hexagonal": 0.55, "square": 0.5, "given": 0.5}
 """Width of a spot over the distance between spots (Visium 55 / 100 um, ST 100 / 200 um)."""
+
+GENE_COLUMNS = {
+    "pcc": "heldout_pcc", "low": "heldout_pcc_low", "high": "heldout_pcc_high", "width": "interval_width",
+}  # fmt: skip
+"""Columns of ``var`` for the parts of a :class:`.HeldOut`."""
 
 
 def to_anndata(result: Result) -> ad.AnnData:
@@ -41,10 +48,13 @@ def to_anndata(result: Result) -> ad.AnnData:
     Returns
     -------
     anndata.AnnData
-        X (N, G); obs domain, similarity, spread, effective_k and Visium's columns;
-        ``obsm["spatial"]`` x, y in full-resolution px; ``uns`` spatial, mclstexp, domain_colors.
+        X (N, G); obs domain, similarity, spread, effective_k, patients, similarity_percentile,
+        out_of_distribution and Visium's columns; var heldout_pcc with its interval, interval_width,
+        predictable; ``obsm["spatial"]`` x, y in full-resolution px, match_rows and match_weights of the
+        heaviest matches; ``uns`` spatial, mclstexp, domain_colors.
     """
     grid = result.grid
+    held, trust = result.held_out, result.trust
     obs = pd.DataFrame(
         {
             "in_tissue": np.ones(len(grid), dtype=np.int64),
@@ -56,6 +66,15 @@ def to_anndata(result: Result) -> ad.AnnData:
         },
         index=pd.Index(grid.ids.astype(object), name="spot_id"),
     )
+    obsm: dict[str, Any] = {"spatial": np.ascontiguousarray(grid.centres_px[:, ::-1])}
+    if trust is not None:
+        obs["patients"] = trust.patients
+        if trust.percentile is not None:
+            obs["similarity_percentile"] = trust.percentile
+        if trust.unlike is not None:
+            obs["out_of_distribution"] = trust.unlike
+        obsm |= {"match_rows": trust.rows, "match_weights": trust.weights}
+    var = pd.DataFrame(index=pd.Index(list(result.genes), name="gene", dtype=object))
     uns: dict[str, Any] = {
         "mclstexp": {
             "schema_version": SCHEMA_VERSION,
@@ -65,6 +84,11 @@ def to_anndata(result: Result) -> ad.AnnData:
         },
         "spatial": {LIBRARY: _pictures(result)},
     }
+    if held is not None:
+        for name, column in GENE_COLUMNS.items():
+            var[column] = getattr(held, name)
+        var["predictable"] = held.predictable()
+        uns["mclstexp"]["evaluation"] = {**held.story(), "similarity": held.similarity}
     if result.domains is not None:
         labels = sorted(result.domains.names)
         names = [result.domains.names[label] for label in labels]
@@ -78,8 +102,8 @@ def to_anndata(result: Result) -> ad.AnnData:
     return ad.AnnData(
         X=result.expression,
         obs=obs,
-        var=pd.DataFrame(index=pd.Index(list(result.genes), name="gene", dtype=object)),
-        obsm={"spatial": np.ascontiguousarray(grid.centres_px[:, ::-1])},
+        var=var,
+        obsm=obsm,
         uns=uns,
     )
 
@@ -136,7 +160,7 @@ def load_result(path: Path) -> Result:
         raise ResultError(msg)
     try:
         return _from_anndata(data, about)
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except (BundleError, KeyError, ValueError, TypeError, AttributeError) as error:
         msg = f"{path.name} lacks a part of a result, or has one of the wrong kind: {error}."
         raise ResultError(msg) from error
 
@@ -182,7 +206,37 @@ def _from_anndata(data: ad.AnnData, about: Mapping[str, Any]) -> Result:
         hires=np.asarray(images["hires"], dtype=np.uint8),
         lowres=np.asarray(images["lowres"], dtype=np.uint8),
         domains=domains,
+        trust=_trust(data),
+        held_out=_held_out(data, about),
     )
+
+
+def _trust(data: ad.AnnData) -> SpotTrust | None:
+    """How far to believe each spot; None in results of former versions."""
+    if "patients" not in data.obs:
+        return None
+    percentile, unlike = (data.obs.get(c) for c in ("similarity_percentile", "out_of_distribution"))
+    rows, weights = np.asarray(data.obsm["match_rows"]), np.asarray(data.obsm["match_weights"])
+    if rows.ndim != 2 or rows.shape != weights.shape or not np.isfinite(weights).all():
+        msg = "matches of the wrong shape"
+        raise ValueError(msg)
+    return SpotTrust(
+        data.obs["patients"].to_numpy(dtype=np.int32),
+        None if percentile is None else percentile.to_numpy(dtype=np.float32),
+        None if unlike is None else unlike.to_numpy(dtype=bool),
+        rows.astype(np.int32),
+        weights.astype(np.float32),
+    )
+
+
+def _held_out(data: ad.AnnData, about: Mapping[str, Any]) -> HeldOut | None:
+    """How well each gene was predicted on held-out sections."""
+    story = about.get("evaluation")
+    if not isinstance(story, dict):
+        return None
+    arrays = {name: data.var[column].to_numpy() for name, column in GENE_COLUMNS.items()}
+    plain = {key: _plain(value) for key, value in story.items() if key != "similarity"}
+    return HeldOut.from_stored(arrays | {"similarity": story["similarity"]}, plain, data.n_vars)
 
 
 def _pictures(result: Result) -> dict[str, Any]:
