@@ -42,7 +42,9 @@ from napari_mclstexp.core.bundle_spec import (
     BundleSpec,
     parse_spec,
 )
+from napari_mclstexp.core.context import centred
 from napari_mclstexp.core.h5 import read_anndata, write_h5ad
+from napari_mclstexp.core.heads import Bank
 from napari_mclstexp.core.model import EMBEDDING, MclSTExp
 from napari_mclstexp.errors import BundleError
 
@@ -90,6 +92,12 @@ class Bundle:
     def id(self) -> str:
         """Name and the first 12 digits of the digest."""
         return f"{self.spec.name}-{self.digest[:12]}"
+
+    def bank(self, k: int | None = None) -> Bank:
+        """Reference spots as the heads take them, `k` a query or as many as the bundle says."""
+        spec = self.spec
+        values = centred(self.expression, self.section) if spec.centred else self.expression
+        return Bank(self.embeddings, values, k or spec.top_k, spec.weighting, spec.temperature)
 
     def network(self) -> MclSTExp:
         """Build the network with this bundle's weights, ready to predict on the CPU."""

@@ -50,6 +50,10 @@ class BundleSpec:
         As the maker of the bundle states them.
     training : dict
         How it was made: command, seed, epochs, losses.
+    context_um : float or None
+        Radius in which a query is seen with its neighbours; None: each patch alone.
+    centred : bool
+        Whether a reference spot gives its expression apart from its section's level.
     head : str
         The head that predicts unless another is asked for; see :mod:`.heads`.
     head_reason : str
@@ -72,6 +76,8 @@ class BundleSpec:
     licence: str = "unspecified"
     citation: str = "Min et al., mclSTExp, arXiv 2407.08216"
     training: dict[str, Any] = field(default_factory=dict)
+    context_um: float | None = None
+    centred: bool = False
     head: Head = "retrieval"
     head_reason: str = NOT_EVALUATED
     evaluation: dict[str, Any] = field(default_factory=dict)
@@ -143,6 +149,8 @@ def _spec(document: dict[str, Any]) -> BundleSpec:
             and all(isinstance(section, dict) for section in spec.sections)
             and all(isinstance(part, dict) for part in (spec.training, spec.evaluation))
             and spec.head in HEADS
+            and isinstance(spec.centred, bool)
+            and (spec.context_um is None or _real(spec.context_um, 1, 10_000))
             and all(isinstance(getattr(spec, name), str) for name in TEXTS)
             and (spec.mpp is None) == (spec.field_um is None)
             and (spec.mpp is None or _real(spec.mpp, 0.05, 20))

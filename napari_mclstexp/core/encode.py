@@ -1,4 +1,4 @@
-"""Embedding reference spots with the network, in either mode, independent of batching."""
+"""Encoding patches and reference spots with the network, in either mode, independent of batching."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from napari_mclstexp.core.appearance import appearance
+from napari_mclstexp.core.context import Queries
 from napari_mclstexp.core.model import MclSTExp, neighbourhoods
+from napari_mclstexp.errors import DeviceError, ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,3 +66,44 @@ def encode_spots(
             .numpy()
         )
     return result
+
+
+@torch.inference_mode()
+def encode_patches(model: MclSTExp, patches: NDArray[np.uint8], device: torch.device) -> Queries:
+    """Encode patches.
+
+    Parameters
+    ----------
+    model : MclSTExp
+        In evaluation state, on `device`.
+    patches : numpy.ndarray
+        (B, P, P, 3) uint8 RGB.
+    device : torch.device
+        Where to compute.
+
+    Returns
+    -------
+    Queries
+        Of B patches.
+
+    Raises
+    ------
+    DeviceError
+        The device ran out of memory.
+    ModelError
+        The network returned numbers that are not finite.
+    """
+    try:
+        pixels = torch.from_numpy(patches).to(device).permute(0, 3, 1, 2).float() / 255.0
+        features = model.image_encoder(pixels)
+        embeddings = model.embed_features(features).float().cpu().numpy()
+    except torch.OutOfMemoryError as error:
+        msg = (
+            f"The {device.type} device ran out of memory at {len(patches)} patches a batch. Choose a smaller "
+            "batch size, or the CPU."
+        )
+        raise DeviceError(msg) from error
+    if not np.isfinite(embeddings).all():
+        msg = "The network returned numbers that are not finite; nothing of this prediction was kept."
+        raise ModelError(msg)
+    return Queries(features.float().cpu().numpy(), embeddings, appearance(patches))

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from napari_mclstexp.core.model import IMAGE_FEATURES
+from napari_mclstexp.core.context import DESCRIBED
+from napari_mclstexp.core.retrieval import gather, match
 from napari_mclstexp.errors import BundleError
 
 if TYPE_CHECKING:
@@ -15,22 +16,48 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_mclstexp.core.retrieval import Weighting
+    from napari_mclstexp.core.context import Seen
+    from napari_mclstexp.core.retrieval import Matches, Weighting
 
 Head = Literal["retrieval", "retrieval-softmax", "ridge", "mean"]
 HEADS: tuple[Head, ...] = ("retrieval", "retrieval-softmax", "ridge", "mean")
 """``retrieval``: the paper's, weighted as the bundle says; ``retrieval-softmax``: weighted by the softmax of
-the cosine; ``ridge``: a linear map of the image features; ``mean``: of ``retrieval`` and ``ridge``."""
+the cosine; ``ridge``: a linear map of image features and appearance; ``mean``: of retrieval and ridge."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bank:
+    """Reference spots, and how they are retrieved.
+
+    Attributes
+    ----------
+    embeddings : numpy.ndarray
+        (M, 256) float32.
+    values : numpy.ndarray
+        (M, G) float32 expression that a match contributes.
+    k : int
+        Matches a query.
+    weighting : {"inverse-square", "softmax"}
+        See :func:`.retrieval.match`.
+    temperature : float
+        Of the softmax.
+    """
+
+    embeddings: NDArray[np.float32]
+    values: NDArray[np.float32]
+    k: int
+    weighting: Weighting
+    temperature: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ridge:
-    """A linear map of image features to expression.
+    """A linear map of what describes a query to expression.
 
     Attributes
     ----------
     weight : numpy.ndarray
-        (G, 1024) float32.
+        (G, DESCRIBED) float32.
     bias : numpy.ndarray
         (G,) float32.
     """
@@ -38,9 +65,9 @@ class Ridge:
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
 
-    def predict(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Expression (N, G) float32 of image features (N, 1024); never below 0."""
-        return np.maximum(features.astype(np.float32) @ self.weight.T + self.bias, 0.0)
+    def predict(self, described: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Expression (N, G) float32 of described queries (N, DESCRIBED)."""
+        return described @ self.weight.T + self.bias
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """As a bundle stores it."""
@@ -60,16 +87,11 @@ class Ridge:
         except KeyError as error:
             msg = f"The bundle's ridge head lacks its {error.args[0]}. Get a fresh copy of the bundle."
             raise BundleError(msg) from error
-        fits = ridge.weight.shape == (genes, IMAGE_FEATURES) and ridge.bias.shape == (genes,)
+        fits = ridge.weight.shape == (genes, DESCRIBED) and ridge.bias.shape == (genes,)
         if not fits or not all(np.isfinite(part).all() for part in (ridge.weight, ridge.bias)):
             msg = "The bundle's ridge head has the wrong shape, or numbers that are not finite."
             raise BundleError(msg)
         return ridge
-
-
-def head_weighting(head: Head, own: Weighting) -> Weighting:
-    """How a head weighs the matches: by softmax where its name says so, else as the bundle says."""
-    return "softmax" if head == "retrieval-softmax" else own
 
 
 def check_head(head: str, ridge: Ridge | None) -> Head:
@@ -89,23 +111,40 @@ def check_head(head: str, ridge: Ridge | None) -> Head:
     raise BundleError(msg)
 
 
-def combine(
-    head: Head, retrieved: NDArray[np.float32], features: NDArray[np.floating], ridge: Ridge | None
-) -> NDArray[np.float32]:
-    """Expression by a head that was checked, (N, G) float32.
+def predict_by(
+    head: Head,
+    seen: Seen,
+    bank: Bank,
+    ridge: Ridge | None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], Matches]:
+    """Expression of queries by a head that was checked.
 
     Parameters
     ----------
     head : str
         One of `HEADS`.
-    retrieved : numpy.ndarray
-        (N, G) weighted mean of the matched spots.
-    features : numpy.ndarray
-        (N, 1024) image features.
+    seen : Seen
+        N queries.
+    bank : Bank
+        What they are matched with.
     ridge : Ridge or None
         The bundle's.
+
+    Returns
+    -------
+    expression : numpy.ndarray
+        (N, G) float32, never below 0.
+    spread : numpy.ndarray
+        (N,) float32; see :func:`.retrieval.gather`.
+    matches : Matches
+        The reference spots that were retrieved, whatever the head.
     """
-    if ridge is None or head in ("retrieval", "retrieval-softmax"):
-        return retrieved
-    linear = ridge.predict(features)
-    return linear if head == "ridge" else ((retrieved + linear) / 2).astype(np.float32)
+    weighting = "softmax" if head == "retrieval-softmax" else bank.weighting
+    matches = match(
+        seen.embeddings, bank.embeddings, bank.k, weighting=weighting, temperature=bank.temperature
+    )
+    mean, spread = gather(matches, bank.values)
+    if ridge is not None and head in ("ridge", "mean"):
+        linear = ridge.predict(seen.described)
+        mean = linear if head == "ridge" else ((mean + linear) / 2).astype(np.float32)
+    return np.maximum(mean, 0.0), spread, matches

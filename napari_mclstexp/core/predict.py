@@ -12,13 +12,16 @@ import torch
 
 from napari_mclstexp import __version__
 from napari_mclstexp.core import trust
+from napari_mclstexp.core.appearance import APPEARANCE
+from napari_mclstexp.core.context import Queries, Seen, neighbours
 from napari_mclstexp.core.device import choose_device
-from napari_mclstexp.core.heads import Head, check_head, combine, head_weighting
+from napari_mclstexp.core.encode import encode_patches
+from napari_mclstexp.core.heads import Bank, Head, check_head, predict_by
+from napari_mclstexp.core.model import EMBEDDING, IMAGE_FEATURES
 from napari_mclstexp.core.patches import Field, read_batches
 from napari_mclstexp.core.progress import Progress
 from napari_mclstexp.core.result import Provenance, Result
-from napari_mclstexp.core.retrieval import gather, match
-from napari_mclstexp.errors import BundleError, DeviceError, ModelError
+from napari_mclstexp.errors import BundleError, DeviceError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -27,13 +30,13 @@ if TYPE_CHECKING:
 
     from napari_mclstexp.core.bundle import Bundle
     from napari_mclstexp.core.grid import SpotGrid
-    from napari_mclstexp.core.model import MclSTExp
-    from napari_mclstexp.core.retrieval import Matches
     from napari_mclstexp.core.scale import Scale
     from napari_mclstexp.core.slide import Slide
 
 HIRES_PX = 2000
 LOWRES_PX = 600
+CONTEXT_ROWS = 2048
+"""Spots at once where each is seen among its neighbours."""
 CPU_BATCH_PIXELS = 8 * 224 * 224
 """Pixels a batch on the CPU: about a second of work on two cores, so that a cancel is heard soon."""
 
@@ -109,23 +112,30 @@ def predict(
     if chosen.type != "mps":
         network = network.to(memory_format=torch.channels_last)
 
-    expression = np.empty((total, len(spec.genes)), dtype=np.float32)
-    trusts = np.empty((3, total), dtype=np.float32)
-    spots = _Spots.empty(total, min(k, trust.SHOWN))
+    bank = bundle.bank(k)
+    queries = Queries(
+        np.empty((total, IMAGE_FEATURES), np.float32),
+        np.empty((total, EMBEDDING), np.float32),
+        np.empty((total, APPEARANCE), np.float32),
+    )
+    spots = _Spots.empty(total, len(spec.genes), min(k, trust.SHOWN))
     began = time.monotonic()
     for rows, patches in read_batches(slide, grid.centres_px, field, scale, batch):
-        features, embeddings = _embed(network, patches, chosen)
-        weighting = head_weighting(chosen_head, spec.weighting)
-        matches = match(
-            embeddings, bundle.embeddings, k, weighting=weighting, temperature=spec.temperature
-        )
-        retrieved, trusts[1, rows] = gather(matches, bundle.expression)
-        expression[rows] = combine(chosen_head, retrieved, features, bundle.beside.ridge)
-        trusts[0, rows] = trust.similarity(matches)
-        trusts[2, rows] = trust.effective_k(matches)
-        spots.take(rows, matches, patches, bundle)
+        found = encode_patches(network, patches, chosen)
+        queries.put(rows, found)
+        spots.take(rows, found.seen_among(None), chosen_head, bank, bundle)
         left = (time.monotonic() - began) / rows.stop * (total - rows.stop)
-        yield Progress("Predicting", rows.stop, total, left, rows, expression[rows], grid, spec.genes)
+        yield Progress(
+            "Predicting", rows.stop, total, left, rows, spots.expression[rows], grid, spec.genes
+        )
+    if spec.context_um is not None and scale is not None:
+        yield Progress("Looking around each spot", total, total, 0.0)
+        xy_um = grid.centres_px[:, ::-1] * (scale.mpp_x, scale.mpp_y)
+        seen = queries.seen_among(neighbours(xy_um, spec.context_um))
+        for start in range(0, total, CONTEXT_ROWS):
+            rows = slice(start, min(start + CONTEXT_ROWS, total))
+            spots.take(rows, seen.rows(rows), chosen_head, bank, bundle)
+            yield Progress("Looking around each spot", rows.stop, total)
 
     yield Progress("Finishing", total, total, 0.0)
     provenance = Provenance(
@@ -158,48 +168,55 @@ def predict(
     return Result(
         grid=grid,
         genes=spec.genes,
-        expression=expression,
-        similarity=trusts[0],
-        spread=trusts[1],
-        effective_k=trusts[2],
+        expression=spots.expression,
+        similarity=spots.similarity,
+        spread=spots.spread,
+        effective_k=spots.effective_k,
         provenance=provenance,
         hires=hires,
         lowres=slide.overview(LOWRES_PX),
-        trust=spots.told(trusts[0], bundle),
+        trust=spots.trust(queries.looks, bundle),
         held_out=bundle.beside.held_out,
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Spots:
     """What is told of each spot, filled in batch by batch."""
 
+    expression: NDArray[np.float32]
+    similarity: NDArray[np.float32]
+    spread: NDArray[np.float32]
+    effective_k: NDArray[np.float32]
     patients: NDArray[np.int32]
-    unlike: NDArray[np.bool_]
     rows: NDArray[np.int32]
     weights: NDArray[np.float32]
 
     @classmethod
-    def empty(cls, total: int, shown: int) -> _Spots:
+    def empty(cls, total: int, genes: int, shown: int) -> _Spots:
         return cls(
+            np.zeros((total, genes), np.float32),
+            np.zeros(total, np.float32),
+            np.zeros(total, np.float32),
+            np.zeros(total, np.float32),
             np.zeros(total, np.int32),
-            np.zeros(total, bool),
             np.zeros((total, shown), np.int32),
             np.zeros((total, shown), np.float32),
         )
 
-    def take(self, at: slice, matches: Matches, patches: NDArray[np.uint8], bundle: Bundle) -> None:
+    def take(self, at: slice, seen: Seen, head: Head, bank: Bank, bundle: Bundle) -> None:
+        self.expression[at], self.spread[at], matches = predict_by(head, seen, bank, bundle.beside.ridge)
+        self.similarity[at] = trust.similarity(matches)
+        self.effective_k[at] = trust.effective_k(matches)
         self.patients[at] = trust.patients_among(matches, bundle.patient)
         self.rows[at], self.weights[at] = trust.heaviest(matches)
-        if bundle.beside.unlike is not None:
-            self.unlike[at] = bundle.beside.unlike.unlike(patches)
 
-    def told(self, similarity: NDArray[np.float32], bundle: Bundle) -> trust.SpotTrust:
-        beside = bundle.beside
+    def trust(self, looks: NDArray[np.float32], bundle: Bundle) -> trust.SpotTrust:
+        held_out, unlike = bundle.beside.held_out, bundle.beside.unlike
         return trust.SpotTrust(
             self.patients,
-            None if beside.held_out is None else beside.held_out.percentile(similarity),
-            None if beside.unlike is None else self.unlike,
+            None if held_out is None else held_out.percentile(self.similarity),
+            None if unlike is None else unlike.unlike(looks),
             self.rows,
             self.weights,
         )
@@ -209,24 +226,3 @@ def default_batch_size(patch_px: int, device: torch.device) -> int:
     """Patches a forward pass, from their size: 8 at 224 px on the CPU, 8 times as many elsewhere."""
     fits = CPU_BATCH_PIXELS // patch_px**2
     return max(1, min(64, fits)) * (1 if device.type == "cpu" else 8)
-
-
-@torch.inference_mode()
-def _embed(
-    network: MclSTExp, patches: NDArray[np.uint8], device: torch.device
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Image features (B, 1024) and embeddings (B, 256) of patches (B, P, P, 3)."""
-    try:
-        pixels = torch.from_numpy(patches).to(device).permute(0, 3, 1, 2).float() / 255.0
-        features = network.image_encoder(pixels)
-        embeddings: NDArray[np.float32] = network.embed_features(features).float().cpu().numpy()
-    except torch.OutOfMemoryError as error:
-        msg = (
-            f"The {device.type} device ran out of memory at {len(patches)} patches a batch. Choose a smaller "
-            "batch size, or the CPU."
-        )
-        raise DeviceError(msg) from error
-    if not np.isfinite(embeddings).all():
-        msg = "The network returned numbers that are not finite; nothing of this prediction was kept."
-        raise ModelError(msg)
-    return features.float().cpu().numpy(), embeddings

@@ -1,0 +1,128 @@
+"""What a patch is together with its surroundings, and what a section is apart from its own level.
+
+A spot's expression goes with that of the tissue around it, and its reference spot was encoded with its
+neighbourhood; so a query, too, is seen with the spots around it. And a section's sequencing and staining
+shift all its spots alike; so the bank gives what lies above or below its own section's mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import sparse
+
+from napari_mclstexp.core.appearance import APPEARANCE
+from napari_mclstexp.core.model import IMAGE_FEATURES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DESCRIBED = 2 * (IMAGE_FEATURES + APPEARANCE)
+"""Numbers that describe a query to the ridge head: features and appearance, its own and around it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Queries:
+    """What is known of N patches.
+
+    Attributes
+    ----------
+    features : numpy.ndarray
+        (N, 1024) float32 image features.
+    embeddings : numpy.ndarray
+        (N, 256) float32 in the space of the bank.
+    looks : numpy.ndarray
+        (N, APPEARANCE) float32; see :mod:`.appearance`.
+    """
+
+    features: NDArray[np.float32]
+    embeddings: NDArray[np.float32]
+    looks: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+    def rows(self, at: slice | NDArray[np.intp]) -> Queries:
+        """Some of them."""
+        return Queries(self.features[at], self.embeddings[at], self.looks[at])
+
+    def put(self, at: slice, found: Queries) -> None:
+        """Fill some of them in."""
+        self.features[at], self.embeddings[at], self.looks[at] = found.features, found.embeddings, found.looks
+
+    def seen_among(self, around: sparse.csr_matrix | None) -> Seen:
+        """Each patch with its surroundings.
+
+        Parameters
+        ----------
+        around : scipy.sparse.csr_matrix or None
+            (N, N) weights of :func:`neighbours`; None: each patch is seen alone.
+        """
+        if around is None:
+            own = (self.features, self.features, self.looks, self.looks)
+            return Seen(self.embeddings, np.hstack(own))
+        features, embeddings, looks = (
+            np.asarray(around @ part, np.float32) for part in (self.features, self.embeddings, self.looks)
+        )
+        both = self.embeddings + embeddings
+        both /= np.maximum(np.linalg.norm(both, axis=1, keepdims=True), 1e-12)
+        return Seen(both, np.hstack((self.features, features, self.looks, looks)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """Patches as the heads see them.
+
+    Attributes
+    ----------
+    embeddings : numpy.ndarray
+        (N, 256) float32, each joined with the mean around it.
+    described : numpy.ndarray
+        (N, DESCRIBED) float32: features, their mean around, appearance, its mean around.
+    """
+
+    embeddings: NDArray[np.float32]
+    described: NDArray[np.float32]
+
+    def rows(self, at: slice | NDArray[np.intp]) -> Seen:
+        """Some of them."""
+        return Seen(self.embeddings[at], self.described[at])
+
+
+def neighbours(xy_um: NDArray[np.float64], radius_um: float) -> sparse.csr_matrix:
+    """Weights of the mean over the spots within a radius, each spot itself included.
+
+    Parameters
+    ----------
+    xy_um : numpy.ndarray
+        (N, 2) x, y of spots of one section or slide.
+    radius_um : float
+        How far a neighbour may lie.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix
+        (N, N) float32, each row sums to 1.
+    """
+    from scipy.spatial import cKDTree
+
+    count = len(xy_um)
+    pairs = cKDTree(xy_um).query_pairs(radius_um, output_type="ndarray")
+    own = np.arange(count)
+    rows = np.concatenate((own, pairs[:, 0], pairs[:, 1]))
+    columns = np.concatenate((own, pairs[:, 1], pairs[:, 0]))
+    near = sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=(count, count))
+    near.sort_indices()
+    return sparse.csr_matrix(sparse.diags(1 / near.sum(axis=1).A1.astype(np.float32)) @ near)
+
+
+def centred(expression: NDArray[np.float32], section: NDArray[np.str_]) -> NDArray[np.float32]:
+    """Expression (M, G) float32 with every section's mean moved to the mean of them all."""
+    values = expression.astype(np.float32, copy=True)
+    level = expression.mean(axis=0, dtype=np.float64)
+    for name in np.unique(section):
+        rows = section == name
+        values[rows] += (level - expression[rows].mean(axis=0, dtype=np.float64)).astype(np.float32)
+    return values
