@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_mclstexp.training.scores import interval, replicate_correlations, resampled_over, whole_correlation
+from napari_mclstexp.training.scores import (
+    interval,
+    replicate_correlations,
+    resampled_over,
+    whole_correlation,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
