@@ -117,7 +117,7 @@ def _walk(viewer: object, dock: MclstexpDock, out: Path, say: Callable[[str], ob
 
 
 def _accuracy() -> str:
-    from napari_mclstexp.training.evaluate import score_section
+    from napari_mclstexp.training.section_score import score_section
     from napari_mclstexp.training.sections import read_section
 
     steps = score_section(read_section(str(sample_measured_path())), pipeline.load_bundle(demo_bundle_path()))

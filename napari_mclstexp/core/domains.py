@@ -5,11 +5,16 @@ Source: the domains of mclSTExp (arXiv 2407.08216): PCA with 9 components, then 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from napari_mclstexp.core.palette import domain_colour
 from napari_mclstexp.core.result import Domains, Result
 from napari_mclstexp.errors import GridError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 COMPONENTS = 9
 DEFAULT_DOMAINS = 7
@@ -48,11 +53,39 @@ def find_domains(result: Result, count: int = DEFAULT_DOMAINS, seed: int = 0) ->
     GridError
         `count` is out of range.
     """
+    check_domains(count, seed)
+    labels = cluster(result.expression, count, seed)
+    found = range(1, int(labels.max()) + 1)
+    return result.with_domains(
+        Domains(
+            labels=labels,
+            names={i: f"Domain {i}" for i in found},
+            colours={i: domain_colour(i) for i in found},
+        )
+    )
+
+
+def cluster(expression: NDArray[np.floating], count: int, seed: int) -> NDArray[np.int32]:
+    """Label spots by k-means on the principal components of their expression.
+
+    Parameters
+    ----------
+    expression : numpy.ndarray
+        (N, G).
+    count : int
+        Number of labels; fewer where there are fewer distinct spots.
+    seed : int
+        Same seed, same labels.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N,) int32 from 1, the most frequent first.
+    """
     from sklearn.cluster import KMeans  # takes a second, which the window does not spend before
     from sklearn.decomposition import PCA
 
-    check_domains(count, seed)
-    values = result.expression.astype(np.float64)
+    values = expression.astype(np.float64)
     distinct = len(np.unique(values, axis=0))
     count = min(count, distinct)
     components = min(COMPONENTS, *values.shape)
@@ -62,10 +95,4 @@ def find_domains(result: Result, count: int = DEFAULT_DOMAINS, seed: int = 0) ->
     by_size = np.argsort(-np.bincount(raw, minlength=count), kind="stable")
     rank = np.empty(count, dtype=np.int32)
     rank[by_size] = np.arange(1, count + 1)
-    return result.with_domains(
-        Domains(
-            labels=rank[raw].astype(np.int32),
-            names={i: f"Domain {i}" for i in range(1, count + 1)},
-            colours={i: domain_colour(i) for i in range(1, count + 1)},
-        )
-    )
+    return rank[raw].astype(np.int32)

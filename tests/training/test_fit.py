@@ -16,7 +16,8 @@ from napari_mclstexp.core.patches import Field
 from napari_mclstexp.errors import MclstexpError, ModelError, SectionError
 from napari_mclstexp.training.augment import augment, centre
 from napari_mclstexp.training.data import load_training_data
-from napari_mclstexp.training.evaluate import pearson, score_section
+from napari_mclstexp.training.scores import pearson
+from napari_mclstexp.training.section_score import score_section
 from napari_mclstexp.training.fit import TrainingOptions, contrastive_loss, train
 from napari_mclstexp.training.sections import read_section
 

@@ -1,4 +1,4 @@
-"""Scoring a prediction against measured expression."""
+"""Scoring a bundle on one section that it was not trained on."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from napari_mclstexp.core.predict import predict
 from napari_mclstexp.core.slide import open_slide
 from napari_mclstexp.errors import SectionError
 from napari_mclstexp.training.preprocess import expression_of, rich_spots
+from napari_mclstexp.training.scores import pearson
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -44,14 +45,6 @@ class Score:
     pcc: NDArray[np.float64]
     mean_measured: NDArray[np.float64]
     spots: int
-
-
-def pearson(predicted: NDArray[np.floating], measured: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Pearson correlation of each column of two (N, G) arrays; 0 where one is constant."""
-    a = predicted.astype(np.float64) - predicted.mean(axis=0, dtype=np.float64)
-    b = measured.astype(np.float64) - measured.mean(axis=0, dtype=np.float64)
-    norm = np.sqrt((a * a).sum(axis=0) * (b * b).sum(axis=0))
-    return np.divide((a * b).sum(axis=0), norm, out=np.zeros(norm.shape), where=norm > 1e-12)
 
 
 def score_section(
