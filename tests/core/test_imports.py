@@ -27,7 +27,7 @@ def loaded_by(statement: str, unwanted: tuple[str, ...]) -> str:
 
 
 def test_core_and_training_load_no_window() -> None:
-    modules = ("core.pipeline", "core.export", "core.encode", "training.fit", "training.evaluate", "session")
+    modules = ("core.pipeline", "core.export", "core.encode", "training.fit", "training.section_score", "session")
     names = ", ".join(f"napari_mclstexp.{module}" for module in modules)
     assert loaded_by(f"import {names}", WINDOW) == ""
 
