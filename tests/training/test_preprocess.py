@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import anndata as ad
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
@@ -73,6 +75,35 @@ def test_the_most_variable_genes_are_chosen_alike_every_time() -> None:
     assert choose_genes([shuffled], 2) == chosen
     assert choose_genes([made], 5) == choose_genes([shuffled], 5)
     assert choose_genes([made], 999) == tuple(genes)
+
+
+def test_the_choice_over_real_sections_is_scanpys(real: Path) -> None:
+    import scanpy as sc
+
+    from napari_mclstexp.training.sections import read_section
+
+    made = [read_section(str(real / "her2st" / name)) for name in ("B4", "C2")]
+    chosen = choose_genes(made, 300)
+    shared = sorted(set(made[0].genes) & set(made[1].genes))
+    parts = []
+    for s in made:
+        counts = s.counts[rich_spots(s)][:, [s.genes.index(g) for g in shared]]
+        parts.append(ad.AnnData(counts, var=pd.DataFrame(index=shared)))
+    joined = ad.concat(parts, label="in", index_unique="-")
+    joined = joined[:, np.asarray(joined.X.sum(axis=0)).ravel() > 0].copy()
+    found = sc.experimental.pp.highly_variable_genes(joined, n_top_genes=300, batch_key="in", inplace=False)
+    assert set(chosen) == set(joined.var_names[found["highly_variable"]])
+    assert choose_genes(made[::-1], 300) == chosen
+    assert {"ERBB2", "COL1A1", "CD74"} <= set(chosen)
+
+
+def test_genes_that_no_spot_has_are_chosen_last() -> None:
+    counts = 9 * poisson(40, 6)
+    counts[:, [1, 4]] = 0
+    made = section(counts, list("ABCDEF"))
+    assert not {"B", "E"} & set(choose_genes([made], 4))
+    assert choose_genes([made], 5) == ("A", "B", "C", "D", "F")
+    assert choose_genes([made], 6) == tuple("ABCDEF")
 
 
 def test_poor_spots_have_no_say_in_the_choice() -> None:
