@@ -54,8 +54,12 @@ def choose_genes(
     if not shared:
         msg = "The sections have no gene in common. Check that all use the same gene symbols."
         raise SectionError(msg)
-    if isinstance(wanted, str) and not wanted.isdigit():
-        return _listed(Path(wanted), shared)
+    if listed := listed_genes(wanted):
+        genes = tuple(gene for gene in listed if gene in shared)
+        if not genes:
+            msg = f"None of the genes in {Path(str(wanted)).name} is counted in every section."
+            raise GeneError(msg)
+        return genes
     count = int(wanted)
     if count < 1:
         msg = "At least one gene is needed."
@@ -113,15 +117,25 @@ def _by_variability(counts: sparse.csr_matrix, batches: NDArray[np.int64], count
     return ranked.index[ranked["highly_variable"]].tolist()[:count]
 
 
-def _listed(path: Path, shared: set[str]) -> tuple[str, ...]:
+def listed_genes(wanted: str | int) -> tuple[str, ...]:
+    """Distinct gene symbols of a file, in its order; none where `wanted` is a number.
+
+    Raises
+    ------
+    GeneError
+        The file cannot be read, or is empty.
+    """
+    if isinstance(wanted, int) or wanted.isdigit():
+        return ()
+    path = Path(wanted)
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         msg = f"The gene list {path} cannot be read. Give a number, or a text file with a symbol a line."
         raise GeneError(msg) from error
-    genes = tuple(dict.fromkeys(g for g in lines if g in shared))
+    genes = tuple(dict.fromkeys(filter(None, lines)))
     if not genes:
-        msg = f"None of the genes in {path.name} is counted in every section."
+        msg = f"The gene list {path} is empty. Give a number, or a text file with a symbol a line."
         raise GeneError(msg)
     return genes
 
