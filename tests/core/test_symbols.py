@@ -45,6 +45,7 @@ def test_two_columns_of_one_gene_stay_apart() -> None:
 
 def test_listed_symbols_stay_whatever_their_vintage() -> None:
     assert to_hgnc(["SEPTIN9", "HER2"], listed=["SEPT9", "ERBB2"]).names == ("SEPT9", "ERBB2")
+    assert to_hgnc(["SEPT9", "HER2"], listed=["SEPT9"]).of("listed") == ("SEPT9",)
     assert to_hgnc(["SEPT9", "SEPTIN9"], listed=["SEPT9"]).names == ("SEPT9", "SEPTIN9")
     assert to_hgnc(["MSF", "SEPTIN9"], listed=["SEPT9"]).names == ("MSF", "SEPT9")
 
@@ -61,9 +62,9 @@ def test_mouse_symbols_are_no_human_ones() -> None:
 def test_the_report_is_a_few_lines_and_a_whole_table(tmp_path: Path) -> None:
     report = to_hgnc(["ERBB2", "SEPT9", "=1+1"], "C2")
     assert report.text().splitlines() == [
-        "1 of 3 gene symbols are approved ones (HGNC, July 2024).",
-        "1 were renamed, e.g. SEPT9 -> SEPTIN9.",
-        "1 are unknown to HGNC and left as they are, e.g. =1+1.",
+        "Approved by HGNC (July 2024): 1 of 3 gene symbols.",
+        "Renamed: 1, e.g. SEPT9 -> SEPTIN9.",
+        "Left, for HGNC does not know them: 1, e.g. =1+1.",
     ]
     path = report.write_csv(tmp_path / "genes.csv")
     rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))

@@ -35,7 +35,7 @@ def test_genes_by_number_are_shared_under_the_symbols_of_today() -> None:
         expression_of(made[0], genes), expression_of(old, ("ERBB2", "MARCH1", "SEPT9"))
     )
     assert old.genes == tuple(OLD)
-    assert "2 were renamed, e.g. SEPT9 -> SEPTIN9, MARCH1 -> MARCHF1." in report.text()
+    assert "Renamed: 2, e.g. SEPT9 -> SEPTIN9, MARCH1 -> MARCHF1." in report.text()
 
 
 @pytest.mark.parametrize("listed", [("SEPT9", "MARCHF1"), ("MARCH1", "SEPTIN9")])

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 TABLE = Path(__file__).with_name("hgnc.tsv.gz")
-VERSION = "HGNC, July 2024"
+VERSION = "July 2024"
 ENSEMBL = re.compile(r"(ENSG\d{11})(?:\.\d+)?")
 EXAMPLES = 3
 
-Status = Literal["approved", "renamed", "ambiguous", "unknown", "collision"]
+Status = Literal["approved", "renamed", "listed", "ambiguous", "unknown", "collision"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,8 @@ class Symbol:
         Before and after; the same unless it was renamed.
     status : str
         "approved" by HGNC as it is; "renamed" from a previous symbol, an alias or an Ensembl id;
-        "ambiguous": it stood for several genes; "unknown" to HGNC; "collision": another column has the name
-        that it would have got. The last three stay as they were.
+        "listed": not approved, but what the gene list says; "ambiguous": it stood for several genes; "unknown" to HGNC; "collision": another column has the name
+        that it would have got. All but the renamed stay as they were.
     candidates : tuple of str
         Approved symbols that it may stand for.
     section : str
@@ -84,13 +84,13 @@ class SymbolReport:
         """A few plain lines."""
         total = len({e.given for e in self.entries})
         may_be = {e.given: " or ".join(e.candidates) for e in self.entries}
-        lines = [f"{len(self.of('approved')):,} of {total:,} gene symbols are approved ones ({VERSION})."]
+        lines = [f"Approved by HGNC ({VERSION}): {len(self.of('approved')):,} of {total:,} gene symbols."]
         for status, what, show in _LINES:
             found = self.of(status)
             if found:
                 told = {"new": self.renamed, "candidates": may_be}.get(show, {})
                 shown = ", ".join(f"{s} -> {told[s]}" if s in told else s for s in found[:EXAMPLES])
-                lines.append(f"{len(found):,} {what}, e.g. {shown}.")
+                lines.append(f"{what}: {len(found):,}, e.g. {shown}.")
         lines += [f"The symbols of {s} do not look human: none was renamed." for s in self.foreign]
         return "\n".join(lines)
 
@@ -118,10 +118,11 @@ class SymbolReport:
 _NAMED: tuple[Status, ...] = ("unknown", "approved", "ambiguous")
 """By how many genes a symbol that keeps its name may stand for."""
 _LINES: tuple[tuple[Status, str, str], ...] = (
-    ("renamed", "were renamed", "new"),
-    ("ambiguous", "stood for several genes and are left as they are", "candidates"),
-    ("collision", "are left as they are, because another column has their name of today", "candidates"),
-    ("unknown", "are unknown to HGNC and left as they are", ""),
+    ("renamed", "Renamed", "new"),
+    ("listed", "Left as the gene list has them", "candidates"),
+    ("ambiguous", "Left, for they stood for several genes", "candidates"),
+    ("collision", "Left, for another column has their name of today", "candidates"),
+    ("unknown", "Left, for HGNC does not know them", ""),
 )
 
 
@@ -161,6 +162,8 @@ def to_hgnc(symbols: Sequence[str], section: str = "", listed: Sequence[str] = (
         status: Status = _NAMED[min(len(among), 2)]
         if name != symbol:
             name, status = (symbol, "collision") if name in taken else (name, "renamed")
+        elif len(among) == 1 and among != (name,):
+            status = "listed"
         taken.add(name)
         entries[i] = Symbol(symbol, name, status, among, section)
     return SymbolReport(
