@@ -39,7 +39,9 @@ def train(
     overwrite: Overwrite = False,
     batch_size: Annotated[int | None, typer.Option(help="Spots a step.")] = None,
     patch_px: Annotated[int, typer.Option(help="Pixels a side of a patch (corrected).")] = 112,
-    field_um: Annotated[float, typer.Option(help="um a side of a patch (corrected).")] = 112.0,
+    field_um: Annotated[
+        float | None, typer.Option(help="um a side of a patch (corrected); by default 1.2 spot distances.")
+    ] = None,
     top_k: Annotated[int, typer.Option(help="Reference spots that a prediction averages.")] = 200,
     weighting: Annotated[str, typer.Option(help="inverse-square or softmax.")] = "inverse-square",
     min_counts: Annotated[int, typer.Option(help="Spots with fewer counts are left out.")] = 200,
@@ -54,7 +56,7 @@ def train(
     refuse_bundle_target(out, overwrite=overwrite)
     _one_of("--mode", mode, ("corrected", "paper"))
     _one_of("--weighting", weighting, ("inverse-square", "softmax"))
-    if not 32 <= patch_px <= 1024 or not 10 <= field_um <= 2000:
+    if not 32 <= patch_px <= 1024 or not (field_um is None or 10 <= field_um <= 2000):
         msg = "--patch-px must lie in 32 to 1024 and --field-um in 10 to 2000."
         raise GridError(msg)
     read = [read_section(text) for text in sections]

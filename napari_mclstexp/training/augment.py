@@ -1,4 +1,4 @@
-"""Augmentation of patches on the device: turn by any angle, mirror, shift colours."""
+"""Augmentation of patches on the device: turn by any angle, mirror, shift colours and stains."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms import v2
 
+from napari_mclstexp.core.appearance import STAINS
 
-def augment(wide: Tensor, patch_px: int, jitter: float, generator: torch.Generator) -> Tensor:
+
+def augment(wide: Tensor, patch_px: int, jitter: float, stain: float, generator: torch.Generator) -> Tensor:
     """Turn, mirror, crop and colour-shift.
 
     Parameters
@@ -19,6 +21,8 @@ def augment(wide: Tensor, patch_px: int, jitter: float, generator: torch.Generat
         Side of the outcome.
     jitter : float
         Strength of brightness, contrast and saturation changes.
+    stain : float
+        Strength of changes of each stain; 0: none.
     generator : torch.Generator
         Source of randomness, on the CPU.
 
@@ -45,7 +49,18 @@ def augment(wide: Tensor, patch_px: int, jitter: float, generator: torch.Generat
         dim=(1, 2, 3), keepdim=True
     )  # contrast
     grey = patches.mean(dim=1, keepdim=True)
-    return ((patches - grey) * strength[2] + grey).clamp(0, 1)  # saturation
+    patches = ((patches - grey) * strength[2] + grey).clamp(0, 1)  # saturation
+    return patches if stain == 0 else restain(patches, stain, generator)
+
+
+def restain(patches: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """Make each stain of each patch (B, 3, H, W) in [0, 1] denser or fainter, and add to or take from it."""
+    mix = torch.tensor(STAINS, dtype=patches.dtype, device=patches.device)  # (stain, colour)
+    drawn = strength * (2 * torch.rand(2, len(patches), 3, 1, 1, generator=generator) - 1).to(patches)
+    density = -torch.log(patches.clamp(min=1 / 255))
+    stains = torch.einsum("bchw,cs->bshw", density, torch.linalg.inv(mix))
+    stains = stains * (1 + drawn[0]) + drawn[1] / 2
+    return torch.exp(-torch.einsum("bshw,sc->bchw", stains, mix)).clamp(0, 1)
 
 
 def centre(wide: Tensor, patch_px: int) -> Tensor:

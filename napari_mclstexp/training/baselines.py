@@ -35,6 +35,7 @@ def by_ridge(
     values: NDArray[np.float32],
     section: NDArray[np.str_],
     asked: NDArray[np.floating],
+    parts: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Ridge regression whose penalty is chosen by leaving out training sections.
 
@@ -48,13 +49,15 @@ def by_ridge(
         (M,) of the training spots.
     asked : numpy.ndarray
         (N, D).
+    parts : numpy.ndarray, optional
+        See :func:`.ridge.solve`.
 
     Returns
     -------
     numpy.ndarray
         (N, G).
     """
-    weight, bias = solve(known, values, choose_penalty(known, values, section))
+    weight, bias = solve(known, values, choose_penalty(known, values, section, parts), parts)
     return asked @ weight + bias
 
 
@@ -82,7 +85,10 @@ def by_components(
 
     count = min(COMPONENTS, *known.shape)
     found = PCA(count, svd_solver="full", random_state=seed).fit(known)
-    return by_ridge(found.transform(known), values, section, found.transform(asked))
+    scale = np.sqrt(found.explained_variance_.sum()) or 1.0
+    parts = np.sqrt(found.explained_variance_) / scale  # a component weighs as it varies
+    known, asked = found.transform(known), found.transform(asked)
+    return by_ridge(known, values, section, asked, parts)
 
 
 def around(seen: Seen, looks: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,21 +15,24 @@ from torch.nn import functional as F
 
 from napari_mclstexp import __version__
 from napari_mclstexp.core.bundle import Bundle
+from napari_mclstexp.core.bundle_beside import Beside
 from napari_mclstexp.core.bundle_spec import BundleSpec
 from napari_mclstexp.core.device import choose_device
-from napari_mclstexp.core.encode import encode_spots
 from napari_mclstexp.core.measured.expression import NORMALISATION
 from napari_mclstexp.core.model import IMAGE_FEATURES, MclSTExp, neighbourhoods
 from napari_mclstexp.core.patches import Field
 from napari_mclstexp.errors import ModelError, SectionError
 from napari_mclstexp.training.augment import augment, centre
 from napari_mclstexp.training.data import TrainingData, load_training_data
-from napari_mclstexp.training.options import TrainingOptions, TrainingProgress
+from napari_mclstexp.training.options import FIELD_UM, TrainingOptions, TrainingProgress
 from napari_mclstexp.training.preprocess import choose_genes
+from napari_mclstexp.training.reference import reference_of, spot_distance, training_values
+from napari_mclstexp.training.ridge import fit_head
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from napari_mclstexp.training.reference import Reference
     from napari_mclstexp.training.sections import Section
 
 __all__ = ["TrainingOptions", "TrainingProgress", "contrastive_loss", "train"]
@@ -36,6 +40,10 @@ __all__ = ["TrainingOptions", "TrainingProgress", "contrastive_loss", "train"]
 log = logging.getLogger(__name__)
 
 PAPER_PATCH_PX = 224
+FIELD_TO_PITCH = 1.2
+"""Side of a patch's field over the distance between spots, where no field is given."""
+OTHER_SECTION = -1e4
+"""Logit of a spot of another section: no negative, so that a section's stain or depth teaches nothing."""
 HALF_COSINE = 0.9999
 """Weights are stored as float16 where every patch embedding keeps at least this cosine."""
 
@@ -69,29 +77,101 @@ def train(
     SectionError, GeneError, ScaleError, DeviceError, ModelError
         See each class.
     """
-    _check(options)
-    paper = options.mode == "paper"
+    check_options(options)
     device = choose_device(options.device)
-    torch.manual_seed(options.seed)
     genes = choose_genes(sections, options.genes, options.min_counts)
-    patch = Field(PAPER_PATCH_PX, None) if paper else Field(options.patch_px, options.field_um)
+    patch = patch_field(options, sections)
     data = load_training_data(sections, genes, patch, options.min_counts)
     if data.poor:
         log.info("%d spots with fewer than %d counts left out", data.poor, options.min_counts)
-    rows = (np.unique(np.rint(data.positions).astype(np.int64)[:, i]) for i in (0, 1))
-    model = MclSTExp(len(genes), options.mode, (next(rows), next(rows)) if paper else None).to(device)
-    history = yield from _Fit(model, data, options, patch.patch_px, device).run()
-    model = model.cpu().eval()
+    fitted = yield from fit_network(data, options, device)
+    model = fitted.model
     half = _round_to_half(model, data, patch.patch_px)
-    spec = _specify(options, patch, data, model, genes, history)
-    embeddings = encode_spots(model, data.expression, data.positions, data.section)
+    reference = reference_of(model, data, options)
+    spec = _specify(options, patch, data, reference, genes, fitted.history)
     weights = {key: value.detach().clone() for key, value in model.state_dict().items()}
+    beside = Beside(
+        ridge=None if options.mode == "paper" else fit_head(reference.seen.described, reference.bank.values)
+    )
     return Bundle(
-        spec, weights, data.expression, embeddings, data.section, data.patient, data.positions
+        spec,
+        weights,
+        data.expression,
+        reference.bank.embeddings,
+        data.section,
+        data.patient,
+        data.positions,
+        beside=beside,
     ), half
 
 
-def _check(options: TrainingOptions) -> None:
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A trained network.
+
+    Attributes
+    ----------
+    model : MclSTExp
+        On the CPU, in evaluation state.
+    history : list of dict
+        Loss and accuracy of each epoch.
+    """
+
+    model: MclSTExp
+    history: list[dict[str, float]]
+
+
+def fit_network(
+    data: TrainingData, options: TrainingOptions, device: torch.device
+) -> Generator[TrainingProgress, None, Fitted]:
+    """Train the network alone. Closing the generator cancels it.
+
+    Parameters
+    ----------
+    data : TrainingData
+        What to train on.
+    options : TrainingOptions
+        How.
+    device : torch.device
+        Where.
+
+    Yields
+    ------
+    TrainingProgress
+        After each step.
+
+    Returns
+    -------
+    Fitted
+        The network and how its training went.
+
+    Raises
+    ------
+    ModelError
+        The loss is not finite any more.
+    """
+    torch.manual_seed(options.seed)
+    rows = None
+    if options.mode == "paper":
+        x, y = (np.unique(np.rint(data.positions).astype(np.int64)[:, i]) for i in (0, 1))
+        rows = (x, y)
+    model = MclSTExp(data.expression.shape[1], options.mode, rows).to(device)
+    history = yield from _Fit(model, data, options, device).run()
+    return Fitted(model.cpu().eval(), history)
+
+
+def patch_field(options: TrainingOptions, sections: list[Section]) -> Field:
+    """What a patch shows: a field that goes with the distance between spots, where none is given."""
+    if options.mode == "paper":
+        return Field(PAPER_PATCH_PX, None)
+    if options.field_um is not None:
+        return Field(options.patch_px, options.field_um)
+    apart = [spot_distance(s.xy_px * (s.scale.mpp_x, s.scale.mpp_y)) for s in sections if s.scale is not None]
+    field_um = FIELD_UM if not apart else round(FIELD_TO_PITCH * float(np.median(apart)), 1)
+    return Field(options.patch_px, min(max(field_um, 10.0), 2000.0))
+
+
+def check_options(options: TrainingOptions) -> None:
     """Refuse numbers that cannot be trained with."""
     if options.epochs < 1:
         msg = f"{options.epochs} epochs cannot be trained. Choose 1 or more."
@@ -108,7 +188,7 @@ def _specify(
     options: TrainingOptions,
     patch: Field,
     data: TrainingData,
-    model: MclSTExp,
+    reference: Reference,
     genes: tuple[str, ...],
     history: list[dict[str, float]],
 ) -> BundleSpec:
@@ -120,9 +200,9 @@ def _specify(
         field_um=patch.field_um,
         patch_px=patch.patch_px,
         mpp=None if patch.field_um is None else patch.field_um / patch.patch_px,
-        top_k=max(1, min(options.top_k, len(data.section) if paper else len(data.section) // 3)),
+        top_k=reference.bank.k,
         weighting=options.weighting,
-        temperature=1.0 if paper else float(model.log_temperature.detach().exp()),
+        temperature=reference.bank.temperature,
         normalisation=NORMALISATION,
         genes=genes,
         sections=tuple(
@@ -143,8 +223,17 @@ def _specify(
             "history": history,
             "version": __version__,
             "torch": torch.__version__,
+            "recipe": recipe_of(replace(options, field_um=patch.field_um)),
         },
+        context_um=reference.context_um,
+        centred=not paper,
+        head="retrieval" if paper else "mean",
     )
+
+
+def recipe_of(options: TrainingOptions) -> dict[str, Any]:
+    """What has to be known to train the like again, without names of files and machines."""
+    return {k: v for k, v in asdict(options).items() if k not in ("genes", "device", "name", "licence")}
 
 
 class _Fit:
@@ -155,17 +244,17 @@ class _Fit:
         model: MclSTExp,
         data: TrainingData,
         options: TrainingOptions,
-        patch_px: int,
         device: torch.device,
     ) -> None:
         if device.type != "mps":  # several times as fast on the CPU
             model = model.to(memory_format=torch.channels_last)
         self.model, self.data, self.options = model, data, options
-        self.patch_px, self.device = patch_px, device
         self.paper = options.mode == "paper"
+        self.patch_px, self.device = PAPER_PATCH_PX if self.paper else options.patch_px, device
         self.generator = torch.Generator().manual_seed(options.seed)
         self.patches = torch.from_numpy(data.patches)
-        self.expression = torch.from_numpy(data.expression)
+        self.expression = torch.from_numpy(training_values(data, options))
+        self.section = torch.from_numpy(np.unique(data.section, return_inverse=True)[1])
         mean, std = self.expression.mean(0), self.expression.std(0).clamp(min=1e-3)
         self.standard = (self.expression - mean) / std
         self.near = [torch.from_numpy(a) for a in neighbourhoods(data.positions, data.section)]
@@ -191,7 +280,15 @@ class _Fit:
         ]
         optimiser = torch.optim.AdamW(groups, lr=1e-3)
         total = max(2, self.steps * self.options.epochs)
-        return optimiser, torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-3, total_steps=total + 1)
+        warm = max(1, total // 10)
+
+        def rate(step: int) -> float:
+            """Rises for a tenth of the steps, then falls to 0 along half a cosine."""
+            if step < warm:
+                return (step + 1) / warm
+            return 0.5 * (1 + math.cos(math.pi * (step - warm) / (total - warm + 1)))
+
+        return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
 
     def run(self) -> Generator[TrainingProgress, None, list[dict[str, float]]]:
         """Train all epochs; returns loss and accuracy of each."""
@@ -215,8 +312,8 @@ class _Fit:
 
     def _step(self, rows: Tensor) -> tuple[float, float]:
         self.optimiser.zero_grad(set_to_none=True)
-        jitter = 0.5 if self.paper else 0.15
-        patches = augment(self.patches[rows], self.patch_px, jitter, self.generator)
+        jitter, stain = (0.5, 0.0) if self.paper else (0.15, self.options.stain)
+        patches = augment(self.patches[rows], self.patch_px, jitter, stain, self.generator)
         patches = patches.to(self.device)
         if self.device.type != "mps":
             patches = patches.contiguous(memory_format=torch.channels_last)
@@ -243,6 +340,8 @@ class _Fit:
             present.to(self.device),
         ).float()
         logits = images @ spots.T / self.model.log_temperature.exp().clamp(0.01, 1.0)  # (B, B)
+        section = self.section[rows].to(self.device)
+        logits = logits.masked_fill(section[:, None] != section, OTHER_SECTION)
         auxiliary = F.mse_loss(self.regression(features).float(), self.standard[rows].to(self.device))
         return contrastive_loss(logits) + auxiliary, logits
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_mclstexp.core.measured.symbols import SymbolReport, joined, to_hgnc
-from napari_mclstexp.training.preprocess import listed_genes
+from napari_mclstexp.training.preprocess import Wanted, listed_genes
 
 if TYPE_CHECKING:
     from napari_mclstexp.training.sections import Section
 
 
-def harmonise(sections: list[Section], wanted: str | int) -> tuple[list[Section], SymbolReport]:
+def harmonise(sections: list[Section], wanted: Wanted) -> tuple[list[Section], SymbolReport]:
     """Rename genes of each section so that the same gene has the same name in all of them.
 
     Parameters

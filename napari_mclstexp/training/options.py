@@ -10,9 +10,10 @@ from napari_mclstexp.core.measured.expression import MIN_COUNTS
 if TYPE_CHECKING:
     from napari_mclstexp.core.model import Mode
     from napari_mclstexp.core.retrieval import Weighting
+    from napari_mclstexp.training.preprocess import Wanted
 
 FIELD_UM = 112.0
-"""Side of the tissue field of a patch: 224 px at 0.5 um per px."""
+"""Side of the tissue field of a patch, 224 px at 0.5 um per px, where the distance of spots is unknown."""
 TOP_K = 200
 
 
@@ -28,14 +29,18 @@ class TrainingOptions:
         Passes over all spots.
     seed : int
         Same seed, same machine, same weights.
-    genes : str or int
+    genes : str, int or tuple of str
         See :func:`.preprocess.choose_genes`.
     device : {"auto", "cpu", "cuda", "mps"}
         Where to train.
     batch_size : int or None
         Spots a step; 64, in mode ``paper`` 128.
-    patch_px, field_um : int, float
-        Pixels and um of a patch's side (mode ``corrected``).
+    patch_px : int
+        Pixels of a patch's side (mode ``corrected``).
+    field_um : float or None
+        um of a patch's side (mode ``corrected``); None: 1.2 times the distance between spots.
+    stain : float
+        Strength of the shift of each stain in augmentation (mode ``corrected``).
     top_k : int
         Reference spots that a prediction averages; at most a third of them all in mode ``corrected``.
     weighting : {"inverse-square", "softmax"}
@@ -49,11 +54,12 @@ class TrainingOptions:
     mode: Mode = "corrected"
     epochs: int = 10
     seed: int = 0
-    genes: str | int = 1000
+    genes: Wanted = 1000
     device: str = "auto"
     batch_size: int | None = None
     patch_px: int = 112
-    field_um: float = FIELD_UM
+    field_um: float | None = None
+    stain: float = 0.15
     top_k: int = TOP_K
     weighting: Weighting = "inverse-square"
     min_counts: int = MIN_COUNTS

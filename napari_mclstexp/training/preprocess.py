@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from napari_mclstexp.training.sections import Section
 
+Wanted = str | int | tuple[str, ...]
+"""How many genes, a text file with a symbol a line, or the symbols."""
+
 
 def rich_spots(section: Section, min_counts: int = MIN_COUNTS) -> NDArray[np.bool_]:
     """Which spots have at least `min_counts` counts, (N,) bool."""
@@ -24,7 +27,7 @@ def rich_spots(section: Section, min_counts: int = MIN_COUNTS) -> NDArray[np.boo
 
 
 def choose_genes(
-    sections: list[Section], wanted: str | int = 1000, min_counts: int = MIN_COUNTS
+    sections: list[Section], wanted: Wanted = 1000, min_counts: int = MIN_COUNTS
 ) -> tuple[str, ...]:
     """Genes to learn: those of a file, or the most variable over the training sections, by scanpy.
 
@@ -32,8 +35,8 @@ def choose_genes(
     ----------
     sections : list of Section
         Training sections; a gene must be counted in each of them.
-    wanted : str or int
-        How many, or a text file with one symbol a line.
+    wanted : str, int or tuple of str
+        How many, or a text file with one symbol a line, or the symbols.
     min_counts : int
         Spots with fewer counts have no say.
 
@@ -57,10 +60,11 @@ def choose_genes(
     if listed := listed_genes(wanted):
         genes = tuple(gene for gene in listed if gene in shared)
         if not genes:
-            msg = f"None of the genes in {Path(str(wanted)).name} is counted in every section."
+            where = Path(wanted).name if isinstance(wanted, str) else "the list"
+            msg = f"None of the genes in {where} is counted in every section."
             raise GeneError(msg)
         return genes
-    count = int(wanted)
+    count = int(str(wanted))
     if count < 1:
         msg = "At least one gene is needed."
         raise GeneError(msg)
@@ -117,14 +121,16 @@ def _by_variability(counts: sparse.csr_matrix, batches: NDArray[np.int64], count
     return ranked.index[ranked["highly_variable"]].tolist()[:count]
 
 
-def listed_genes(wanted: str | int) -> tuple[str, ...]:
-    """Distinct gene symbols of a file, in its order; none where `wanted` is a number.
+def listed_genes(wanted: Wanted) -> tuple[str, ...]:
+    """Distinct gene symbols of a file, in its order, or as given; none where `wanted` is a number.
 
     Raises
     ------
     GeneError
         The file cannot be read, or is empty.
     """
+    if isinstance(wanted, tuple):
+        return wanted
     if isinstance(wanted, int) or wanted.isdigit():
         return ()
     path = Path(wanted)

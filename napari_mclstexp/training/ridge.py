@@ -85,7 +85,10 @@ def solve(
 
 
 def choose_penalty(
-    inputs: NDArray[np.floating], values: NDArray[np.floating], section: NDArray[np.str_]
+    inputs: NDArray[np.floating],
+    values: NDArray[np.floating],
+    section: NDArray[np.str_],
+    parts: NDArray[np.float64] | None = None,
 ) -> float:
     """Penalty under which the sections are best predicted from one another, by squared error.
 
@@ -97,6 +100,8 @@ def choose_penalty(
         (M, G).
     section : numpy.ndarray
         (M,) groups; with one alone, its first and second half are the groups.
+    parts : numpy.ndarray, optional
+        See :func:`solve`.
     """
     groups = section
     if len(np.unique(section)) == 1:
@@ -106,7 +111,7 @@ def choose_penalty(
         total = 0.0
         for name in np.unique(groups):
             out = groups == name
-            weight, bias = solve(inputs[~out], values[~out], penalty)
+            weight, bias = solve(inputs[~out], values[~out], penalty, parts)
             total += float(np.square(inputs[out] @ weight + bias - values[out]).sum())
         errors.append(total)
     return PENALTIES[int(np.argmin(errors))]

@@ -1,0 +1,98 @@
+"""``mclstexp evaluate``: how far a model can be believed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_mclstexp import terminal
+from napari_mclstexp.errors import GridError
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+
+
+def evaluate(
+    sections: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SECTION...",
+            help="DIR/NAME (her2st layout), FOLDER=IMAGE (10x Visium) or FILE.h5ad[=IMAGE].",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for report.html, the tables and evaluation.json.")],
+    leave_out: Annotated[str, typer.Option(help="patient or section: what each fold holds out.")] = "patient",
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Bundle of these sections: its recipe is evaluated, and it is told."),
+    ] = None,
+    panel: Annotated[
+        Path | None, typer.Option(help="File with the genes to score; those the model lacks score 0.")
+    ] = None,
+    genes: Annotated[
+        str | None, typer.Option(help="How many to train on, or a file; the panel or 1000 by default.")
+    ] = None,
+    unlike: Annotated[
+        list[str] | None,
+        typer.Option(help="SLIDE[@MPP] of another organ, to be told apart; may be given again."),
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over all spots.")] = 12,
+    seed: Annotated[int, typer.Option(help="Same seed, same figures.")] = 0,
+    mode: Annotated[str, typer.Option(help="corrected or paper.")] = "corrected",
+    device: Device = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing target.")] = False,
+    batch_size: Annotated[int | None, typer.Option(help="Spots a step.")] = None,
+    patch_px: Annotated[int, typer.Option(help="Pixels a side of a patch (corrected).")] = 112,
+    field_um: Annotated[
+        float | None, typer.Option(help="um a side of a patch (corrected); by default 1.2 spot distances.")
+    ] = None,
+    top_k: Annotated[int, typer.Option(help="Reference spots that a prediction averages.")] = 200,
+    min_counts: Annotated[int, typer.Option(help="Spots with fewer counts are left out.")] = 200,
+) -> None:
+    """Train and score on held-out sections, beside baselines; write a report."""
+    from napari_mclstexp.core.atomic import refuse_existing
+    from napari_mclstexp.core.bundle import load_bundle
+    from napari_mclstexp.training.evaluate import evaluate as run
+    from napari_mclstexp.training.fit import TrainingOptions
+    from napari_mclstexp.training.held_out import options_of, refuse_other_sections, tell_bundle
+    from napari_mclstexp.training.report import summary, write_report
+    from napari_mclstexp.training.sections import read_section
+    from napari_mclstexp.training.unlike_scores import other_slide
+
+    refuse_existing(out, overwrite=overwrite)
+    for option, value, known in (
+        ("--leave-out", leave_out, ("patient", "section")),
+        ("--mode", mode, ("corrected", "paper")),
+    ):
+        if value not in known:
+            msg = f"{value!r} is no {option}. Choose {' or '.join(known)}."
+            raise GridError(msg)
+    read = [read_section(text) for text in sections]
+    wanted = genes or (str(panel) if panel else "1000")
+    options = TrainingOptions(
+        mode=mode,  # type: ignore[arg-type]
+        epochs=epochs,
+        seed=seed,
+        genes=wanted,
+        device=device,
+        batch_size=batch_size,
+        patch_px=patch_px,
+        field_um=field_um,
+        top_k=top_k,
+        min_counts=min_counts,
+    )
+    if bundle is not None:
+        loaded = load_bundle(bundle)
+        options = options_of(loaded, device)
+        refuse_other_sections(loaded, read)
+    others = [other_slide(text) for text in unlike or ()]
+    found = terminal.follow_evaluation(
+        run(read, options, leave_out, panel=None if panel is None else str(panel), others=others)  # type: ignore[arg-type]
+    )
+    write_report(found, out, overwrite=overwrite)
+    typer.echo(summary(found))
+    typer.echo(f"Wrote {out / 'report.html'}.")
+    if bundle is not None:
+        told = tell_bundle(bundle, found)
+        typer.echo(f"{bundle} now predicts by {told.spec.head}: {told.spec.head_reason}.")
