@@ -35,6 +35,10 @@ class SectionError(MclstexpError):
     """A paired section for training or scoring cannot be used."""
 
 
+class FetchError(MclstexpError):
+    """A public data set cannot be fetched, or is not what it should be."""
+
+
 class GeneError(MclstexpError):
     """A gene symbol is not among those that the model predicts."""
 

@@ -35,9 +35,9 @@ class Symbol:
     given, name : str
         Before and after; the same unless it was renamed.
     status : str
-        "approved" by HGNC as it is; "renamed" from a previous symbol, an alias or an Ensembl id;
-        "listed": not approved, but what the gene list says; "ambiguous": it stood for several genes; "unknown" to HGNC; "collision": another column has the name
-        that it would have got. All but the renamed stay as they were.
+        "approved" by HGNC as it is; "renamed" from a previous symbol, an alias or an Ensembl id; "listed":
+        not approved, but what the gene list says; "ambiguous": it stood for several genes; "unknown" to HGNC;
+        "collision": another column has the name it would get. All but the renamed stay as they were.
     candidates : tuple of str
         Approved symbols that it may stand for.
     section : str
