@@ -74,8 +74,6 @@ class Beside:
         """
         if content is None:
             return cls()
-        from napari_mclstexp.core.unlike import Unlike
-
         try:
             stored = safetensors.numpy.load(content)
         except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -92,6 +90,8 @@ class Beside:
             msg = f"{BESIDE} holds thumbnails of the wrong shape: {thumbnails.shape}, not {fits}."
             raise BundleError(msg)
         ridge, unlike, held_out = (part(name) for name in ("ridge", "unlike", "held_out"))
+        if unlike:
+            from napari_mclstexp.core.unlike import Unlike
         return cls(
             Ridge.from_tensors(ridge, genes) if ridge else None,
             Unlike.from_tensors(unlike) if unlike else None,

@@ -168,7 +168,7 @@ def patch_field(options: TrainingOptions, sections: list[Section]) -> Field:
         return Field(options.patch_px, options.field_um)
     apart = [spot_distance(s.xy_px * (s.scale.mpp_x, s.scale.mpp_y)) for s in sections if s.scale is not None]
     field_um = FIELD_UM if not apart else round(FIELD_TO_PITCH * float(np.median(apart)), 1)
-    return Field(options.patch_px, min(max(field_um, 10.0), 2000.0))
+    return Field(options.patch_px, min(max(field_um, 50.0), 300.0))
 
 
 def check_options(options: TrainingOptions) -> None:

@@ -53,13 +53,16 @@ def test_the_same_seed_gives_the_same_weights(two: list[Path]) -> None:
 def test_corrected_bundles_say_what_they_are(trained: tuple[Bundle, bool], section: Path) -> None:
     bundle, _ = trained
     spec, made = bundle.spec, read_section(str(section))
-    assert (spec.mode, spec.patch_px, spec.field_um) == ("corrected", 32, 112.0)
-    assert spec.mpp == 112 / 32
+    assert (spec.mode, spec.patch_px, spec.field_um) == ("corrected", 32, 72.0)  # 1.2 x 120 px x 0.5 um
+    assert spec.mpp == 72 / 32
+    assert spec.context_um == pytest.approx(1.5 * 120 * 0.5)
+    assert spec.head == "mean"
     assert set(spec.genes) == set(made.genes)
     assert spec.sections == ({"section": "SecretOne", "patient": "P1", "spots": 30},)
     np.testing.assert_allclose(bundle.positions, made.xy_px * 0.5)
     assert spec.training["seed"] == 0
-    again = encode_spots(bundle.network(), bundle.expression, bundle.positions, bundle.section)
+    values = bundle.bank().values
+    again = encode_spots(bundle.network(), values, bundle.positions, bundle.section)
     np.testing.assert_allclose(again, bundle.embeddings, atol=1e-5)
 
 
@@ -196,7 +199,7 @@ def test_augmentation_is_seeded_and_keeps_the_middle() -> None:
     )
 
     def draw(seed: int) -> torch.Tensor:
-        return augment(wide, 32, 0.15, torch.Generator().manual_seed(seed))
+        return augment(wide, 32, 0.15, 0.1, torch.Generator().manual_seed(seed))
 
     one = draw(0)
     assert one.shape == (20, 3, 32, 32)
