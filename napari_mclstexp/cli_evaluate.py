@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +43,9 @@ def evaluate(
     mode: Annotated[str, typer.Option(help="corrected or paper.")] = "corrected",
     device: Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing target.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep the folds' networks in OUT.networks, for another evaluation.")
+    ] = False,
     batch_size: Annotated[int | None, typer.Option(help="Spots a step.")] = None,
     patch_px: Annotated[int, typer.Option(help="Pixels a side of a patch (corrected).")] = 112,
     field_um: Annotated[
@@ -50,7 +54,10 @@ def evaluate(
     top_k: Annotated[int, typer.Option(help="Reference spots that a prediction averages.")] = 200,
     min_counts: Annotated[int, typer.Option(help="Spots with fewer counts are left out.")] = 200,
 ) -> None:
-    """Train and score on held-out sections, beside baselines; write a report."""
+    """Train and score on held-out sections, beside baselines; write a report.
+
+    Interrupted, it goes on with the folds that are trained when it is started again.
+    """
     from napari_mclstexp.core.atomic import refuse_existing
     from napari_mclstexp.core.bundle import load_bundle
     from napari_mclstexp.training.evaluate import evaluate as run
@@ -87,10 +94,20 @@ def evaluate(
         options = options_of(loaded, device)
         refuse_other_sections(loaded, read)
     others = [other_slide(text) for text in unlike or ()]
+    networks = out.with_name(f"{out.name}.networks")
     found = terminal.follow_evaluation(
-        run(read, options, leave_out, panel=None if panel is None else str(panel), others=others)  # type: ignore[arg-type]
+        run(
+            read,
+            options,
+            leave_out,  # type: ignore[arg-type]
+            panel=None if panel is None else str(panel),
+            others=others,
+            networks=networks,
+        )
     )
     write_report(found, out, overwrite=overwrite)
+    if not keep:
+        shutil.rmtree(networks, ignore_errors=True)
     typer.echo(summary(found))
     typer.echo(f"Wrote {out / 'report.html'}.")
     if bundle is not None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from napari_mclstexp import terminal
+from napari_mclstexp.cli_evaluate import evaluate
 from napari_mclstexp.errors import GridError
 
 bundle_app = typer.Typer(help="Look at, verify and make model bundles.", no_args_is_help=True)
@@ -19,6 +20,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existin
 def add_to(app: typer.Typer) -> None:
     """Add these verbs to the command."""
     app.command()(train)
+    app.command()(evaluate)
     app.add_typer(bundle_app, name="bundle")
 
 

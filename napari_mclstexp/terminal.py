@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_mclstexp.core.predict import Progress
     from napari_mclstexp.core.scale import Scale
     from napari_mclstexp.core.slide import Slide
+    from napari_mclstexp.training.evaluate import EvaluationProgress
     from napari_mclstexp.training.fit import TrainingProgress
 
 __all__ = [
@@ -109,6 +110,20 @@ def follow_training(steps: Generator[TrainingProgress, None, Outcome]) -> Outcom
             typer.echo(
                 f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.3f}  "
                 f"accuracy in the batch {progress.accuracy:.3f}  left {_time(progress.seconds_left)}"
+            )
+    return run.outcome
+
+
+def follow_evaluation(steps: Generator[EvaluationProgress, None, Outcome]) -> Outcome:
+    """Print a line an epoch and a stage of an evaluation, and return its outcome."""
+    for progress in (run := Interruptible(steps)):
+        fold, training = f"fold {progress.fold}/{progress.folds}", progress.training
+        if training is None:
+            typer.echo(f"{fold}  {progress.stage}" if progress.fold else progress.stage)
+        elif training.step == training.steps:
+            typer.echo(
+                f"{fold}  epoch {training.epoch}/{training.epochs}  loss {training.loss:.3f}  accuracy in "
+                f"the batch {training.accuracy:.3f}  left {_time(training.seconds_left)} of this fold"
             )
     return run.outcome
 

@@ -21,15 +21,18 @@ from napari_mclstexp.training.evaluation import PANELS, Evaluation, HeldOutSecti
 from napari_mclstexp.training.fit import check_options, fit_network, patch_field, recipe_of
 from napari_mclstexp.training.fold_scores import FoldOutcome, score_fold
 from napari_mclstexp.training.folds import make_folds, refuse_leaks
+from napari_mclstexp.training.kept import keep_network, load_network, network_file
 from napari_mclstexp.training.methods import HEAD_METHODS, METHODS
 from napari_mclstexp.training.preprocess import choose_genes, expression_of, listed_genes, rich_spots
 from napari_mclstexp.training.scores import covering_width
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from napari_mclstexp.training.fit import Fitted
     from napari_mclstexp.training.folds import Fold, LeaveOut
     from napari_mclstexp.training.options import TrainingOptions, TrainingProgress
     from napari_mclstexp.training.sections import Section
@@ -65,6 +68,7 @@ def evaluate(
     *,
     panel: str | None = None,
     others: Sequence[OtherSlide] = (),
+    networks: Path | None = None,
 ) -> Generator[EvaluationProgress, None, Evaluation]:
     """Train and score fold by fold. Closing the generator cancels it.
 
@@ -81,6 +85,8 @@ def evaluate(
         that are chosen in every fold.
     others : sequence of OtherSlide
         Slides of another kind, to be told apart from the held-out tissue.
+    networks : pathlib.Path, optional
+        Folder where each fold's network is kept, and taken from where it lies there already.
 
     Yields
     ------
@@ -94,7 +100,7 @@ def evaluate(
 
     Raises
     ------
-    SectionError, GeneError, ScaleError, DeviceError, ModelError
+    SectionError, GeneError, ScaleError, DeviceError, ModelError, ExportError
         See each class.
     """
     check_options(options)
@@ -114,14 +120,7 @@ def evaluate(
         part = part_of(data, trained, own, options.min_counts)
         refuse_leaks(fold, leave_out, part.section, part.patient, patients)
         began = time.monotonic()
-        training = fit_network(part, options, choose_device(options.device))
-        while True:
-            try:
-                step = next(training)
-            except StopIteration as stop:
-                fitted = stop.value
-                break
-            yield EvaluationProgress(number, len(folds), "Training", step)
+        fitted = yield from _network(part, own, options, networks, (number, len(folds)))
         seconds.append(time.monotonic() - began)
         history.append(fitted.history)
         yield EvaluationProgress(number, len(folds), "Scoring")
@@ -129,6 +128,31 @@ def evaluate(
         outcomes.append(score_fold(fitted.model, data, part, held, own, genes, options, others))
     yield EvaluationProgress(len(folds), len(folds), "Summing up")
     return _sum_up(folds, outcomes, genes, leave_out, options, patients, history, seconds)
+
+
+def _network(
+    part: TrainingData,
+    genes: tuple[str, ...],
+    options: TrainingOptions,
+    networks: Path | None,
+    at: tuple[int, int],
+) -> Generator[EvaluationProgress, None, Fitted]:
+    """Train the network of a fold, or take the one that was kept."""
+    path = None if networks is None else network_file(networks, part, genes, options)
+    if path is not None and (kept := load_network(path, part, options)) is not None:
+        yield EvaluationProgress(*at, "Taking the network that was kept")
+        return kept
+    training = fit_network(part, options, choose_device(options.device))
+    while True:
+        try:
+            step = next(training)
+        except StopIteration as stop:
+            fitted: Fitted = stop.value
+            break
+        yield EvaluationProgress(*at, "Training", step)
+    if path is not None:
+        keep_network(path, fitted)
+    return fitted
 
 
 def part_of(

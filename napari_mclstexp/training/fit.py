@@ -32,6 +32,8 @@ from napari_mclstexp.training.ridge import fit_head
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from numpy.typing import NDArray
+
     from napari_mclstexp.training.reference import Reference
     from napari_mclstexp.training.sections import Section
 
@@ -151,13 +153,20 @@ def fit_network(
         The loss is not finite any more.
     """
     torch.manual_seed(options.seed)
-    rows = None
-    if options.mode == "paper":
-        x, y = (np.unique(np.rint(data.positions).astype(np.int64)[:, i]) for i in (0, 1))
-        rows = (x, y)
+    rows = position_rows(data, options)
     model = MclSTExp(data.expression.shape[1], options.mode, rows).to(device)
     history = yield from _Fit(model, data, options, device).run()
     return Fitted(model.cpu().eval(), history)
+
+
+def position_rows(
+    data: TrainingData, options: TrainingOptions
+) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Array x and y that are in use, ascending: what mode ``paper`` has an embedding of."""
+    if options.mode != "paper":
+        return None
+    x, y = (np.unique(np.rint(data.positions).astype(np.int64)[:, i]) for i in (0, 1))
+    return x, y
 
 
 def patch_field(options: TrainingOptions, sections: list[Section]) -> Field:
