@@ -196,6 +196,13 @@ def describe_bundle(bundle: Bundle) -> None:
     typer.echo(f"genes        {len(spec.genes)}: {', '.join(spec.genes[:8])} ...")
     typer.echo(f"values       {spec.normalisation}")
     typer.echo(f"reference    {len(bundle.expression)} spots; {spec.top_k} averaged, {spec.weighting}")
+    typer.echo(f"predicts by  {spec.head}: {spec.head_reason}")
+    if (held := bundle.beside.held_out) is not None:
+        shared = ", same patient in training" if held.same_patient else ""
+        typer.echo(
+            f"evaluated    {held.protocol}, {held.sections} sections of {held.patients} patients{shared}: "
+            f"mean PCC {held.pcc.mean():.3f}, {held.predictable().sum()} of {len(spec.genes)} genes predictable"
+        )
     typer.echo(f"licence      {spec.licence}")
     typer.echo(f"citation     {spec.citation}")
     typer.echo(f"training     {json.dumps({k: v for k, v in spec.training.items() if k != 'history'})}")
@@ -204,10 +211,11 @@ def describe_bundle(bundle: Bundle) -> None:
 def disclose(bundle: Bundle) -> None:
     """Print what a bundle tells of its training sections to whoever gets it."""
     names = ", ".join(f"{s['section']} ({s['patient']}, {s['spots']} spots)" for s in bundle.spec.sections)
+    pictures = "no pictures" if bundle.beside.thumbnails is None else "a 64-px picture of each patch of tissue"
     typer.echo(
         f"The bundle discloses, to whoever gets it: the normalised expression of {len(bundle.spec.genes)} "
         f"genes, the position and the embedding of each reference spot, and the section names: {names}. "
-        "Patients are pseudonyms. It holds no pictures and no file paths."
+        f"Patients are pseudonyms. It holds {pictures} and no file paths."
     )
 
 

@@ -41,12 +41,17 @@ class TrainingOptions:
         um of a patch's side (mode ``corrected``); None: 1.2 times the distance between spots.
     stain : float
         Strength of the shift of each stain in augmentation (mode ``corrected``).
+    ema : float
+        Share that the running average of the weights keeps at each step; the average is what the bundle
+        holds. 0: the last weights themselves, as always in mode ``paper``.
     top_k : int
         Reference spots that a prediction averages; at most a third of them all in mode ``corrected``.
     weighting : {"inverse-square", "softmax"}
         See :func:`.core.retrieval.match`.
     min_counts : int
         Spots with fewer counts are left out.
+    thumbnails : bool
+        Keep a small picture of each reference patch in the bundle: patients' tissue.
     name, licence : str
         Written into the bundle.
     """
@@ -60,9 +65,11 @@ class TrainingOptions:
     patch_px: int = 112
     field_um: float | None = None
     stain: float = 0.15
+    ema: float = 0.99
     top_k: int = TOP_K
     weighting: Weighting = "inverse-square"
     min_counts: int = MIN_COUNTS
+    thumbnails: bool = False
     name: str = "model"
     licence: str = "unspecified"
 

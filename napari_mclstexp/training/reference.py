@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torchvision.transforms import v2
 
+from napari_mclstexp.core.bundle_beside import THUMBNAIL_PX
 from napari_mclstexp.core.context import Queries, Seen, centred, neighbours
 from napari_mclstexp.core.encode import encode_patches, encode_spots
 from napari_mclstexp.core.heads import Bank
@@ -106,6 +108,13 @@ def centre_crop(wide: NDArray[np.uint8], options: TrainingOptions) -> NDArray[np
     side = 224 if options.mode == "paper" else options.patch_px
     start = (wide.shape[1] - side) // 2
     return np.ascontiguousarray(wide[:, start : start + side, start : start + side])
+
+
+def thumbnails_of(data: TrainingData, options: TrainingOptions) -> NDArray[np.uint8]:
+    """Patches of the reference spots as small pictures, (M, THUMBNAIL_PX, THUMBNAIL_PX, 3) uint8."""
+    pixels = torch.from_numpy(centre_crop(data.patches, options)).permute(0, 3, 1, 2)
+    small = v2.functional.resize(pixels, [THUMBNAIL_PX, THUMBNAIL_PX], antialias=True)
+    return np.ascontiguousarray(small.permute(0, 2, 3, 1).numpy())
 
 
 def spot_distance_of(data: TrainingData) -> float:
