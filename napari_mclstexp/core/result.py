@@ -6,12 +6,13 @@ import difflib
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_mclstexp.errors import GeneError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from napari_mclstexp.core.grid import SpotGrid
@@ -132,6 +133,30 @@ class Result:
             hint = f" Did you mean {' or '.join(near)}?" if near else ""
             msg = f"The model does not predict the gene {gene!r}; it has {len(self.genes)} others.{hint}"
             raise GeneError(msg) from error
+
+    @property
+    def unlike(self) -> NDArray[np.bool_] | None:
+        """Which spots' tissue is unlike the reference, (N,) bool; None where that cannot be told."""
+        return None if self.trust is None else self.trust.unlike
+
+    def believable(self, gene: str) -> NDArray[np.float32]:
+        """Predicted values of one gene, (N,) float32; NaN where the tissue is unlike the reference.
+
+        Raises
+        ------
+        GeneError
+            The model does not predict this gene.
+        """
+        values = self.gene_values(gene)
+        if self.unlike is None or not self.unlike.any():
+            return values
+        return np.where(self.unlike, np.float32(np.nan), values)
+
+    def reliability(self, gene: str) -> str:
+        """One line on how well a gene was predicted where it was held out."""
+        if self.held_out is None:
+            return "Not evaluated: nobody knows how well this model predicts it."
+        return self.held_out.about(self.genes.index(gene))
 
     def with_domains(self, domains: Domains) -> Result:
         """Copy with these domains."""

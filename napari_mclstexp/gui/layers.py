@@ -15,6 +15,7 @@ from napari_mclstexp.core.result import STATEMENT
 from napari_mclstexp.gui.divider import Divider
 from napari_mclstexp.gui.slides import LAYER_NAME, layer_data, manage_colour, slide_of, spatial
 from napari_mclstexp.gui.spot_map import SpotMap
+from napari_mclstexp.gui.unlike_spots import UnlikeSpots
 
 if TYPE_CHECKING:
     import napari
@@ -45,6 +46,7 @@ class Layers:
         self._viewer, self._session = viewer, session
         self._slide: Layer | None = None
         self._heatmap, self._measured = SpotMap(viewer), SpotMap(viewer)
+        self._unlike = UnlikeSpots(viewer)
         self._divider = Divider(viewer, lambda at: session.set_view(divider=at))
         self._domains: Labels | None = None
         self._filling: NDArray[np.float32] | None = None
@@ -80,6 +82,7 @@ class Layers:
         self._divider.hide()
         if self._filling is not None:
             self._heatmap.drop()
+            self._unlike.drop()
             self._viewer.canvas.overlays.text.visible = False
         for name in ("slide", "scale", "result", "gene", "measured", "view", "job"):
             getattr(self._session, f"{name}_changed").disconnect()
@@ -133,12 +136,15 @@ class Layers:
 
     def _show_result(self) -> None:
         result = self._session.result
+        self._unlike.drop()
         if result is None:
             self._heatmap.drop()
             self._drop(self._domains)
             self._domains = None
             self._show_view()
             return
+        if result.unlike is not None:
+            self._unlike.draw(result.grid, result.unlike, self._session.scale)
         self._show_domains()
 
     def _show_measured(self) -> None:
@@ -151,7 +157,7 @@ class Layers:
         result, measured = session.result, session.measured
         if gene is None:
             return
-        predicted = result.gene_values(gene) if result is not None and gene in result.genes else None
+        predicted = result.believable(gene) if result is not None and gene in result.genes else None
         counted = measured.gene_values(gene) if measured is not None and gene in measured.genes else None
         limits = None
         if session.view.one_scale and predicted is not None and counted is not None:
@@ -255,6 +261,11 @@ class Layers:
             between=(-np.inf, at) if swipe else None,
             bar="top_left" if swipe else "top_right",
         )
+        self._unlike.look(
+            visible=view.heatmap and source != "measured" and self._filling is None,
+            opacity=view.opacity,
+            between=(-np.inf, at) if swipe else None,
+        )
         self._measured.look(
             visible=view.heatmap and source != "predicted",
             opacity=view.opacity,
@@ -287,7 +298,10 @@ class Layers:
             units = dict.fromkeys(map(_short, (result.provenance.normalisation, measured.unit)))
             self._say(f"{gene}, {' | '.join(units)}", SWIPE_STATEMENT)
         else:
-            self._say(f"{gene}, {_short(result.provenance.normalisation)}")
+            said = f"{gene}, {_short(result.provenance.normalisation)}"
+            if result.unlike is not None and result.unlike.any():
+                said += f"\nGrey crosses: {result.unlike.sum():,} spots unlike the reference"
+            self._say(said)
 
     def _manage_colour(self, managed: bool) -> None:
         if self._slide is not None and self._slide.data[0].colour_managed != managed:

@@ -44,11 +44,15 @@ class GenePanel(QGroupBox):
         self.one_scale = QCheckBox("One colour scale for both")
         self.agreement = QLabel()
         self.agreement.setWordWrap(True)
+        self.badge = QLabel()
+        self.badge.setWordWrap(True)
+        self.badge.setToolTip("How well this gene was predicted on tissue that the model had not seen")
         self.note = QLabel()
         self.note.setWordWrap(True)
         self._form = layout = QFormLayout(self)
         layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         layout.addRow("Gene", self.gene)
+        layout.addRow(self.badge)
         layout.addRow("Values", self.source)
         layout.addRow("Swipe", self.divider)
         layout.addRow(self.agreement)
@@ -97,6 +101,14 @@ class GenePanel(QGroupBox):
         self._form.setRowVisible(self.agreement, both)
         self.agreement.setText(self._agreement() if both else "")
 
+    def _show_badge(self) -> None:
+        """How far the gene shown can be believed."""
+        result, gene = self._session.result, self._session.gene
+        told = result is not None and gene in result.genes and self._session.source != "measured"
+        self._form.setRowVisible(self.badge, told)
+        if told:
+            self.badge.setText(f"{gene}: {result.reliability(gene)}")
+
     def _show_source(self) -> None:
         session = self._session
         both = session.result is not None and session.measured is not None
@@ -113,13 +125,21 @@ class GenePanel(QGroupBox):
                 self.gene.clear()
                 self.gene.addItems(list(genes))
                 self.gene.setCurrentText(session.gene or "")
+        self._show_badge()
 
     def _about(self) -> str:
         result, measured, source = self._session.result, self._session.measured, self._session.source
         if result is not None and source != "measured":
             end = "Predicted, not measured." if source == "predicted" else "Left of the line, predicted."
+            unlike = 0 if result.unlike is None else int(result.unlike.sum())
+            doubt = (
+                f"{unlike:,} of them ({unlike / len(result.grid):.0%}) show tissue that is unlike the model's "
+                "reference: they are not coloured. "
+                if unlike
+                else ""
+            )
             return (
-                f"{len(result.genes):,} genes over {len(result.grid):,} spots. "
+                f"{len(result.genes):,} genes over {len(result.grid):,} spots. {doubt}"
                 f"Colour: {result.provenance.normalisation}. {end}"
             )
         if measured is not None:
