@@ -133,7 +133,7 @@ class GenePanel(QGroupBox):
             end = "Predicted, not measured." if source == "predicted" else "Left of the line, predicted."
             unlike = 0 if result.unlike is None else int(result.unlike.sum())
             doubt = (
-                f"{unlike:,} of them ({unlike / len(result.grid):.0%}) show tissue that is unlike the model's "
+                f"{unlike:,} of them ({unlike / len(result.grid):.0%}) show tissue unlike the model's "
                 "reference: they are not coloured. "
                 if unlike
                 else ""
