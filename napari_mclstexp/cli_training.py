@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from napari_mclstexp import terminal
+from napari_mclstexp import cli_data, terminal
 from napari_mclstexp.cli_evaluate import evaluate
 from napari_mclstexp.errors import GridError
 
@@ -22,6 +22,7 @@ def add_to(app: typer.Typer) -> None:
     app.command()(train)
     app.command()(evaluate)
     app.add_typer(bundle_app, name="bundle")
+    app.add_typer(cli_data.data_app, name="data")
 
 
 def train(
@@ -53,6 +54,7 @@ def train(
     from napari_mclstexp.core.bundle import refuse_bundle_target, save_bundle
     from napari_mclstexp.training.fit import TrainingOptions
     from napari_mclstexp.training.fit import train as fit
+    from napari_mclstexp.training.harmonise import harmonise
     from napari_mclstexp.training.sections import read_section
 
     refuse_bundle_target(out, overwrite=overwrite)
@@ -61,7 +63,8 @@ def train(
     if not 32 <= patch_px <= 1024 or not (field_um is None or 10 <= field_um <= 2000):
         msg = "--patch-px must lie in 32 to 1024 and --field-um in 10 to 2000."
         raise GridError(msg)
-    read = [read_section(text) for text in sections]
+    read, symbols = harmonise([read_section(text) for text in sections], genes)
+    typer.echo(symbols.text())
     options = TrainingOptions(
         mode=mode,  # type: ignore[arg-type]
         epochs=epochs,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import threading
 from dataclasses import dataclass, field
@@ -49,6 +51,7 @@ class Hub:
     status: dict[str, int] = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)
     ranges: bool = True
+    on_file: Callable[[str], None] = lambda _path: None
     change: Callable[[str, dict], None] = lambda _kind, _answer: None
 
     @property
@@ -61,6 +64,7 @@ class Hub:
             answer = self.described(name) if kind == "commits" else self.listed(name)
             self.change(kind, answer)
             return json.dumps(answer).encode()
+        self.on_file(path)
         file = self.folder / path.split("/", 4)[-1]
         return file.read_bytes() if file.is_file() else None
 
@@ -356,3 +360,52 @@ def test_the_names_of_the_known_files_are_those_of_the_real_ones(real: Path) -> 
     assert all(file.here for file in plan.files)
     assert all(blob_id(file.target) == file.blob for file in plan.files)
     assert finish(fetch(plan)) == ([], 0)
+
+
+# --- the command line ------------------------------------------------------------
+
+
+def test_the_command_fetches_and_tells_patients_licence_and_citation(
+    hub: Hub, tmp_path: Path, run: Callable
+) -> None:
+    words = ("data", "fetch", "her2st", tmp_path / "d", "--sections", "A1")
+    said = run(*words)
+    assert said.code == 0
+    assert "3 files; 0 are here and verified, 3 to fetch" in said.out
+    lines = [line.split()[0] for line in said.out.splitlines() if line.endswith(" verified")]
+    assert sorted(lines) == sorted(PATHS)
+    for part in ("Patients: A ", "doi:10.1038/s41467-021-26271-2", "zenodo.3957257"):
+        assert part in said.out
+    assert_whole(hub, tmp_path / "d")
+    again = run(*words)
+    assert "3 are here and verified, 0 to fetch" in again.out
+
+
+def test_ctrl_c_keeps_what_has_arrived(hub: Hub, tmp_path: Path, run: Callable) -> None:
+    hub.on_file = lambda path: os.kill(os.getpid(), signal.SIGINT) if path.endswith(".jpg") else None
+    words = ("data", "fetch", "her2st", tmp_path, "--sections", "A1")
+    said = run(*words)
+    assert said.code == 130
+    assert "run the command again" in said.err
+    assert (tmp_path / "A1.jpg.part").stat().st_size > 0
+    hub.on_file = lambda _path: None
+    assert run(*words).code == 0
+    assert_whole(hub, tmp_path)
+
+
+def test_other_data_sets_are_not_fetched_but_told_of(tmp_path: Path, run: Callable) -> None:
+    said = run("data", "fetch", "cscc", tmp_path)
+    assert said.code == 2
+    assert "GSE144240_RAW.tar" in said.err
+    assert "There is no data set mnist" in run("data", "fetch", "mnist", tmp_path).err
+    told = run("data", "list").out
+    for part in ("her2st", "36 sections of 8 patients", "GSE144240", "10.1016/j.cell.2020.05.039", "visium"):
+        assert part in told
+
+
+def test_the_gene_symbols_of_sections_are_told(tmp_path: Path, make_section: Callable, run: Callable) -> None:
+    path, table = make_section(tmp_path, "S", seed=4), tmp_path / "genes.csv"
+    said = run("data", "genes", path, "--csv", table)
+    assert said.out.splitlines()[:2] == ["S", "Approved by HGNC (July 2024): 12 of 12 gene symbols."]
+    assert table.read_text(encoding="utf-8").splitlines()[1] == "S,ERBB2,ERBB2,approved,ERBB2"
+    assert run("data", "genes", path, "--csv", table).code == 2
