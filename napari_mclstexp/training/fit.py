@@ -22,12 +22,18 @@ from napari_mclstexp.core.measured.expression import NORMALISATION
 from napari_mclstexp.core.model import IMAGE_FEATURES, MclSTExp, neighbourhoods
 from napari_mclstexp.core.patches import Field
 from napari_mclstexp.errors import ModelError, SectionError
-from napari_mclstexp.training.augment import augment, centre
+from napari_mclstexp.training.augment import augment
 from napari_mclstexp.training.data import TrainingData, load_training_data
 from napari_mclstexp.training.options import FIELD_UM, TrainingOptions, TrainingProgress
 from napari_mclstexp.training.preprocess import choose_genes
-from napari_mclstexp.training.reference import reference_of, spot_distance, training_values
+from napari_mclstexp.training.reference import (
+    reference_of,
+    spot_distance,
+    thumbnails_of,
+    training_values,
+)
 from napari_mclstexp.training.ridge import fit_head
+from napari_mclstexp.training.weights import Average, round_to_half
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -46,8 +52,8 @@ FIELD_TO_PITCH = 1.2
 """Side of a patch's field over the distance between spots, where no field is given."""
 OTHER_SECTION = -1e4
 """Logit of a spot of another section: no negative, so that a section's stain or depth teaches nothing."""
-HALF_COSINE = 0.9999
-"""Weights are stored as float16 where every patch embedding keeps at least this cosine."""
+NO_RECIPE = ("genes", "device", "name", "licence", "thumbnails")
+"""Options that do not change what is trained, or that the bundle tells otherwise."""
 
 
 def train(
@@ -88,12 +94,14 @@ def train(
         log.info("%d spots with fewer than %d counts left out", data.poor, options.min_counts)
     fitted = yield from fit_network(data, options, device)
     model = fitted.model
-    half = _round_to_half(model, data, patch.patch_px)
+    half = round_to_half(model, data, patch.patch_px)
     reference = reference_of(model, data, options)
     spec = _specify(options, patch, data, reference, genes, fitted.history)
     weights = {key: value.detach().clone() for key, value in model.state_dict().items()}
+    paper = options.mode == "paper"
     beside = Beside(
-        ridge=None if options.mode == "paper" else fit_head(reference.seen.described, reference.bank.values)
+        ridge=None if paper else fit_head(reference.seen.described, reference.bank.values),
+        thumbnails=thumbnails_of(data, options) if options.thumbnails else None,
     )
     return Bundle(
         spec,
@@ -191,6 +199,9 @@ def check_options(options: TrainingOptions) -> None:
     if options.top_k < 1:
         msg = f"top-k is {options.top_k}. Choose 1 or more."
         raise SectionError(msg)
+    if not 0 <= options.ema < 1:
+        msg = f"The average of the weights cannot keep a share of {options.ema}. Choose 0 (none) to 0.999."
+        raise SectionError(msg)
 
 
 def _specify(
@@ -242,7 +253,7 @@ def _specify(
 
 def recipe_of(options: TrainingOptions) -> dict[str, Any]:
     """What has to be known to train the like again, without names of files and machines."""
-    return {k: v for k, v in asdict(options).items() if k not in ("genes", "device", "name", "licence")}
+    return {k: v for k, v in asdict(options).items() if k not in NO_RECIPE}
 
 
 class _Fit:
@@ -273,6 +284,8 @@ class _Fit:
         self.batch = min(options.batch_size or (128 if self.paper else 64), len(data.section))
         self.steps = len(data.section) // self.batch
         self.optimiser, self.schedule = self._optimiser()
+        averaged = not self.paper and options.ema > 0
+        self.average = Average(model, options.ema) if averaged else None
 
     def _optimiser(self) -> tuple[torch.optim.Optimizer, Any]:
         if self.paper:
@@ -317,6 +330,8 @@ class _Fit:
                     epoch, self.options.epochs, step, self.steps, losses / step, hits / step, left
                 )
             history.append({"loss": losses / self.steps, "accuracy": hits / self.steps})
+        if self.average is not None:
+            self.average.copy_to(self.model)
         return history
 
     def _step(self, rows: Tensor) -> tuple[float, float]:
@@ -336,6 +351,8 @@ class _Fit:
         self.optimiser.step()
         if self.schedule is not None:
             self.schedule.step()
+        if self.average is not None:
+            self.average.update(self.model)
         target = torch.arange(len(rows), device=logits.device)
         return float(loss.detach()), float((logits.argmax(1) == target).float().mean())
 
@@ -366,20 +383,3 @@ def contrastive_loss(logits: Tensor) -> Tensor:
     """Symmetric cross-entropy of (B, B) image x spot logits with the diagonal as target."""
     target = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-
-
-@torch.inference_mode()
-def _round_to_half(model: MclSTExp, data: TrainingData, patch_px: int) -> bool:
-    """Round the weights to float16 where the patch embeddings stay the same in direction."""
-    sample = np.linspace(0, len(data.patches) - 1, min(64, len(data.patches))).astype(int)
-    patches = centre(torch.from_numpy(data.patches[sample]), patch_px)
-    before = model.encode_images(patches)
-    exact = {key: value.clone() for key, value in model.state_dict().items()}
-    rounded = {k: v.half().float() if v.is_floating_point() else v for k, v in exact.items()}
-    if all(bool(torch.isfinite(v).all()) for v in rounded.values()):
-        model.load_state_dict(rounded)
-        worst = float(F.cosine_similarity(before, model.encode_images(patches)).min())
-        if math.isfinite(worst) and worst >= HALF_COSINE:
-            return True
-        model.load_state_dict(exact)
-    return False

@@ -10,16 +10,18 @@ import pytest
 import torch
 from steps import finish
 
+from napari_mclstexp.core.appearance import STAINS
 from napari_mclstexp.core.bundle import load_bundle, save_bundle
 from napari_mclstexp.core.encode import encode_spots
 from napari_mclstexp.core.patches import Field
 from napari_mclstexp.errors import MclstexpError, ModelError, SectionError
-from napari_mclstexp.training.augment import augment, centre
+from napari_mclstexp.training.augment import augment, centre, restain
 from napari_mclstexp.training.data import load_training_data
+from napari_mclstexp.training.fit import TrainingOptions, contrastive_loss, train
 from napari_mclstexp.training.scores import pearson
 from napari_mclstexp.training.section_score import score_section
-from napari_mclstexp.training.fit import TrainingOptions, contrastive_loss, train
 from napari_mclstexp.training.sections import read_section
+from napari_mclstexp.training.weights import Average
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -265,3 +267,37 @@ def test_a_real_section_trains(real: Path, tmp_path: Path) -> None:
     loaded = load_bundle(save_bundle(bundle, tmp_path / "b", half=half))
     assert len(loaded.spec.genes) > 700
     assert loaded.spec.sections[0]["patient"] == "P1"
+
+
+def test_the_bundle_holds_the_running_average_of_the_weights(two: list[Path]) -> None:
+    averaged, last = (fit(two[:1], batch_size=4, epochs=3, ema=e)[1][0].weights for e in (0.99, 0))
+    norm = [k for k in last if k.endswith(("running_mean", "running_var"))]
+    assert norm
+    assert all(torch.equal(averaged[k], last[k]) for k in norm)  # the network's own
+    assert not torch.equal(
+        averaged["image_projection.projection.weight"], last["image_projection.projection.weight"]
+    )
+
+
+def test_the_average_of_weights_by_hand() -> None:
+    model = torch.nn.Linear(1, 1, bias=False)
+    average = Average(model, 0.2)  # type: ignore[arg-type]
+    expected = float(model.weight.detach())
+    for step, value in enumerate((1.0, 2.0, 5.0)):
+        model.weight.data.fill_(value)
+        average.update(model)  # type: ignore[arg-type]
+        keep = min(0.2, (1 + step) / (10 + step))
+        expected = keep * expected + (1 - keep) * value
+    average.copy_to(model)  # type: ignore[arg-type]
+    assert float(model.weight.detach()) == pytest.approx(expected)
+
+
+def test_stains_shift_by_hand() -> None:
+    patches = torch.full((3, 3, 2, 2), 0.5)
+    assert torch.allclose(restain(patches, 0.0, torch.Generator().manual_seed(0)), patches, atol=1e-5)
+    shifted = restain(patches, 0.2, torch.Generator().manual_seed(0))
+    drawn = 0.2 * (2 * torch.rand(2, 3, 3, 1, 1, generator=torch.Generator().manual_seed(0)) - 1).numpy()
+    for patch, scale, shift in zip(shifted.numpy(), drawn[0, ..., 0, 0], drawn[1, ..., 0, 0], strict=True):
+        density = -np.log(np.full(3, 0.5)) @ np.linalg.inv(STAINS) * (1 + scale) + shift / 2
+        expected = np.exp(-density @ STAINS).clip(0, 1)
+        np.testing.assert_allclose(patch[:, 0, 0], expected, rtol=1e-4)
