@@ -1,7 +1,8 @@
 """Paired sections: an H&E slide with spots whose expression was counted.
 
-Three forms are read: ``DIR/NAME`` in her2st layout, ``FOLDER=IMAGE`` for a 10x Visium folder and its
-full-resolution image, and an ``.h5ad`` that names its slide.
+Three forms are read: ``DIR/NAME`` in the layout of her2st, or in that in which GEO ships legacy Spatial
+Transcriptomics (GSE144240, cSCC; tested on made files only); ``FOLDER=IMAGE`` for a 10x Visium folder and its
+full-resolution image; and an ``.h5ad`` that names its slide.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import pandas as pd
 from napari_mclstexp.core.measured.h5ad import named_slide, read_h5ad, read_slide_of
 from napari_mclstexp.core.measured.spots import MeasuredSpots
 from napari_mclstexp.core.measured.st import COUNTS, COUNTS_SUFFIX, read_st
+from napari_mclstexp.core.measured.st_geo import GeoFiles, geo_files, read_st_geo
 from napari_mclstexp.core.measured.visium import read_visium, visium_folder
 from napari_mclstexp.errors import SectionError
 
 if TYPE_CHECKING:
     from scipy import sparse
-
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +88,8 @@ def read_section(text: str) -> Section:
             "pictures inside the folder are too coarse to train on."
         )
         raise SectionError(msg)
-    return _read_her2st(path.parent, path.name)
+    geo = geo_files(path.parent, path.name)
+    return _read_geo(geo, path.name) if geo else _read_her2st(path.parent, path.name)
 
 
 def _read_her2st(folder: Path, name: str) -> Section:
@@ -96,10 +98,18 @@ def _read_her2st(folder: Path, name: str) -> Section:
         missing = slide if not slide.is_file() else folder / COUNTS / f"{name}{COUNTS_SUFFIX}"
         msg = (
             f"No section at {folder / name}: {missing} is missing. A section is DIR/NAME (with NAME.jpg, "
-            "cnts/NAME.tsv.gz, spots/NAME_selection.tsv), a Visium FOLDER=IMAGE, or an .h5ad."
+            "cnts/NAME.tsv.gz, spots/NAME_selection.tsv, or as GEO ships GSE144240), a Visium FOLDER=IMAGE, "
+            "or an .h5ad."
         )
         raise SectionError(msg)
     return _paired(read_st(folder, name), slide)
+
+
+def _read_geo(files: GeoFiles, name: str) -> Section:
+    if files.slide is None:
+        msg = f"Section {name} is incomplete: {name}.jpg is missing. Unpack the .jpg.gz of GEO."
+        raise SectionError(msg)
+    return _paired(read_st_geo(files, name), files.slide)
 
 
 def _read_visium(path: Path, image: Path) -> Section:
