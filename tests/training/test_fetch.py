@@ -21,7 +21,7 @@ from steps import finish
 from napari_mclstexp.errors import FetchError
 from napari_mclstexp.training import fetch as fetching
 from napari_mclstexp.training.fetch import Source, fetch, her2st_sections, plan_her2st
-from napari_mclstexp.training.git_objects import blob_id
+from napari_mclstexp.training.git_objects import blob_id, names_commit
 from napari_mclstexp.training.sections import read_section
 
 if TYPE_CHECKING:
@@ -346,6 +346,21 @@ def test_a_list_of_another_form_is_refused(hub: Hub, tmp_path: Path, answer: dic
 def test_a_commit_that_does_not_give_its_name_is_said(hub: Hub, tmp_path: Path) -> None:
     hub.change = lambda kind, told: told.update(message="another") if kind == "commits" else None
     assert "GitHub's word" in plan_her2st(tmp_path, ("A1",), hub.source).note
+
+
+def test_a_signed_commit_gives_its_name_too(hub: Hub) -> None:
+    told = hub.described("")
+    signature = "-----BEGIN PGP SIGNATURE-----\n\nabc\n=1\n-----END PGP SIGNATURE-----\n"
+    head = f"tree {told['tree']['sha']}\nauthor A <a@b> 1 +0000\ncommitter GitHub <n@g> 1 +0000"
+    for kept in (signature, signature.rstrip("\n")):
+        text = f"{head}\ngpgsig " + kept.replace("\n", "\n ") + "\n\nsubject"
+        done = subprocess.run(
+            ["git", "hash-object", "-t", "commit", "--stdin"],
+            cwd=hub.folder, input=text.encode(), capture_output=True, check=True,
+        )  # fmt: skip
+        told["verification"] = {"payload": f"{head}\n\nsubject", "signature": signature}
+        assert names_commit(told, done.stdout.decode().strip())
+    assert not names_commit(told, "0" * 40)
 
 
 def test_an_unknown_section_is_refused_without_asking_anyone(tmp_path: Path) -> None:
