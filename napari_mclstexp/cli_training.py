@@ -11,6 +11,9 @@ from napari_mclstexp import cli_data, terminal
 from napari_mclstexp.cli_evaluate import evaluate
 from napari_mclstexp.errors import GridError
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+
 bundle_app = typer.Typer(help="Look at, verify and make model bundles.", no_args_is_help=True)
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
@@ -48,45 +51,85 @@ def train(
     top_k: Annotated[int, typer.Option(help="Reference spots that a prediction averages.")] = 200,
     weighting: Annotated[str, typer.Option(help="inverse-square or softmax.")] = "inverse-square",
     min_counts: Annotated[int, typer.Option(help="Spots with fewer counts are left out.")] = 200,
+    thumbnails: Annotated[
+        bool, typer.Option("--thumbnails", help="Keep 64-px pictures of the patches: patients' tissue.")
+    ] = False,
     licence: Annotated[str, typer.Option(help="Licence to state in the bundle.")] = "unspecified",
+    init: Annotated[
+        str, typer.Option(help="Image encoder at the start: random, imagenet, or a file of densenet121.")
+    ] = "random",
+    allow_download: Annotated[
+        bool, typer.Option("--allow-download", help="Let --init imagenet fetch its weights.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an unfinished training, if there is one.")
+    ] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Throw an unfinished training away.")] = False,
 ) -> None:
-    """Train a model bundle on paired sections."""
+    """Train a model bundle on paired sections; under torchrun, by several processes."""
     from napari_mclstexp.core.bundle import refuse_bundle_target, save_bundle
-    from napari_mclstexp.training.fit import TrainingOptions
+    from napari_mclstexp.training.checkpoint import Checkpoints
+    from napari_mclstexp.training.distributed import started
+    from napari_mclstexp.training.fit import TrainingOptions, train_along
     from napari_mclstexp.training.fit import train as fit
     from napari_mclstexp.training.harmonise import harmonise
     from napari_mclstexp.training.sections import read_section
 
-    refuse_bundle_target(out, overwrite=overwrite)
-    _one_of("--mode", mode, ("corrected", "paper"))
-    _one_of("--weighting", weighting, ("inverse-square", "softmax"))
-    if not 32 <= patch_px <= 1024 or not (field_um is None or 10 <= field_um <= 2000):
-        msg = "--patch-px must lie in 32 to 1024 and --field-um in 10 to 2000."
-        raise GridError(msg)
-    read, symbols = harmonise([read_section(text) for text in sections], genes)
-    typer.echo(symbols.text())
-    options = TrainingOptions(
-        mode=mode,  # type: ignore[arg-type]
-        epochs=epochs,
-        seed=seed,
-        genes=genes,
-        device=device,
-        batch_size=batch_size,
-        patch_px=patch_px,
-        field_um=field_um,
-        top_k=top_k,
-        weighting=weighting,  # type: ignore[arg-type]
-        min_counts=min_counts,
-        name=out.stem,
-        licence=licence,
-    )
-    bundle, half = terminal.follow_training(fit(read, options))
-    save_bundle(bundle, out, half=half, overwrite=overwrite)
-    typer.echo(f"Wrote {out}: {len(bundle.spec.genes)} genes, {len(bundle.expression)} reference spots.")
-    poor = bundle.spec.training["spots_left_out"]
-    if poor:
-        typer.echo(f"{poor} spots with fewer than {min_counts} counts were left out.")
-    terminal.disclose(bundle)
+    with started(device) as processes:
+        checkpoints = Checkpoints(out, resume=resume, restart=restart)
+        refuse_bundle_target(out, overwrite=overwrite)
+        checkpoints.refuse_unfinished()
+        _one_of("--mode", mode, ("corrected", "paper"))
+        _one_of("--weighting", weighting, ("inverse-square", "softmax"))
+        if not 32 <= patch_px <= 1024 or not (field_um is None or 10 <= field_um <= 2000):
+            msg = "--patch-px must lie in 32 to 1024 and --field-um in 10 to 2000."
+            raise GridError(msg)
+        read, symbols = harmonise([read_section(text) for text in sections], genes)
+        if processes.first:
+            typer.echo(symbols.text())
+        options = TrainingOptions(
+            mode=mode,  # type: ignore[arg-type]
+            epochs=epochs,
+            seed=seed,
+            genes=genes,
+            device=device,
+            batch_size=batch_size,
+            patch_px=patch_px,
+            field_um=field_um,
+            top_k=top_k,
+            weighting=weighting,  # type: ignore[arg-type]
+            min_counts=min_counts,
+            thumbnails=thumbnails,
+            initial=init,
+            allow_download=allow_download,
+            name=out.stem,
+            licence=licence,
+        )
+        if not processes.first:
+            terminal.follow_training(
+                train_along(read, options, checkpoints=checkpoints, processes=processes), silent=True
+            )
+            return
+        try:
+            bundle, half = terminal.follow_training(
+                fit(read, options, checkpoints=checkpoints, processes=processes)
+            )
+        except KeyboardInterrupt:
+            if not checkpoints.epoch:
+                raise
+            typer.echo(
+                f"Interrupted after epoch {checkpoints.epoch}, which is kept at {checkpoints.folder}: the "
+                "same command with --resume goes on.",
+                err=True,
+            )
+            raise SystemExit(INTERRUPTED) from None
+        save_bundle(bundle, out, half=half, overwrite=overwrite)
+        checkpoints.remove()
+        typer.echo(f"Wrote {out}: {len(bundle.spec.genes)} genes, {len(bundle.expression)} reference spots.")
+        poor = bundle.spec.training["spots_left_out"]
+        if poor:
+            typer.echo(f"{poor} spots with fewer than {min_counts} counts were left out.")
+        terminal.disclose(bundle)
 
 
 @bundle_app.command("show")

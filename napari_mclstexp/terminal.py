@@ -103,14 +103,34 @@ def follow_prediction(steps: Generator[Progress, None, Outcome]) -> Outcome:
     return run.outcome
 
 
-def follow_training(steps: Generator[TrainingProgress, None, Outcome]) -> Outcome:
-    """Print a line an epoch of a training, and return its outcome."""
-    for progress in (run := Interruptible(steps)):
-        if progress.step == progress.steps:
-            typer.echo(
-                f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.3f}  "
-                f"accuracy in the batch {progress.accuracy:.3f}  left {_time(progress.seconds_left)}"
+def follow_training(steps: Generator[TrainingProgress, None, Outcome], *, silent: bool = False) -> Outcome:
+    """Print a line an epoch of a training, show a bar where there is a terminal, and return its outcome."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    shown = console.is_terminal and not silent
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[left]}"))
+    together = shown and sys.stdout.isatty()  # lines on the same screen go above the bar
+    with Bar(*columns, console=console, transient=True, disable=not shown, redirect_stdout=together) as bar:
+        task = bar.add_task("Reading patches", total=None, left="")
+        for at in (run := Interruptible(steps)):
+            if silent:
+                continue
+            if at.note:
+                typer.echo(at.note)
+                continue
+            told = f"loss {at.loss:.3f}  accuracy in the batch {at.accuracy:.3f}"
+            left = f"left {_time(at.seconds_left)}"
+            epoch = f"epoch {at.epoch}/{at.epochs}"
+            if at.step == at.steps:
+                typer.echo(f"{epoch}  {told}  {left}")
+            done, total = (at.epoch - 1) * at.steps + at.step, at.epochs * at.steps
+            stage = (
+                "Encoding the reference" if done == total else f"{epoch} step {at.step}/{at.steps}  {told}"
             )
+            bar.update(task, description=stage, completed=done, total=total, left=left)
     return run.outcome
 
 
@@ -211,7 +231,9 @@ def describe_bundle(bundle: Bundle) -> None:
 def disclose(bundle: Bundle) -> None:
     """Print what a bundle tells of its training sections to whoever gets it."""
     names = ", ".join(f"{s['section']} ({s['patient']}, {s['spots']} spots)" for s in bundle.spec.sections)
-    pictures = "no pictures" if bundle.beside.thumbnails is None else "a 64-px picture of each patch of tissue"
+    pictures = (
+        "no pictures" if bundle.beside.thumbnails is None else "a 64-px picture of each patch of tissue"
+    )
     typer.echo(
         f"The bundle discloses, to whoever gets it: the normalised expression of {len(bundle.spec.genes)} "
         f"genes, the position and the embedding of each reference spot, and the section names: {names}. "

@@ -10,7 +10,14 @@ from torchvision.transforms import v2
 from napari_mclstexp.core.appearance import STAINS
 
 
-def augment(wide: Tensor, patch_px: int, jitter: float, stain: float, generator: torch.Generator) -> Tensor:
+def augment(
+    wide: Tensor,
+    patch_px: int,
+    jitter: float,
+    stain: float,
+    generator: torch.Generator,
+    share: slice = slice(None),
+) -> Tensor:
     """Turn, mirror, crop and colour-shift.
 
     Parameters
@@ -25,15 +32,21 @@ def augment(wide: Tensor, patch_px: int, jitter: float, stain: float, generator:
         Strength of changes of each stain; 0: none.
     generator : torch.Generator
         Source of randomness, on the CPU.
+    share : slice
+        Patches to do. What each undergoes does not depend on it: it is drawn for them all.
 
     Returns
     -------
     torch.Tensor
-        (B, 3, patch_px, patch_px) float32 in [0, 1].
+        (B, 3, patch_px, patch_px) float32 in [0, 1], B: those of `share`.
     """
+    whole = len(wide)
+    angle = torch.rand(whole, generator=generator)[share] * 2 * torch.pi
+    mirror = torch.where(torch.rand(whole, generator=generator)[share] < 0.5, -1.0, 1.0)
+    shades = (2 * torch.rand(3, whole, 1, 1, 1, generator=generator) - 1)[:, share]
+    stains = (2 * torch.rand(2, whole, 3, 1, 1, generator=generator) - 1)[:, share] if stain else None
+    wide = wide[share]
     count, side = wide.shape[0], wide.shape[1]
-    angle = torch.rand(count, generator=generator) * 2 * torch.pi
-    mirror = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
     cos, sin = torch.cos(angle), torch.sin(angle)
     zoom = patch_px / side
     turn = torch.zeros(count, 2, 3)
@@ -43,20 +56,34 @@ def augment(wide: Tensor, patch_px: int, jitter: float, stain: float, generator:
     where = F.affine_grid(turn.to(pixels), [count, 3, patch_px, patch_px], align_corners=False)
     patches = F.grid_sample(pixels, where, align_corners=False, padding_mode="reflection")
 
-    strength = 1 + jitter * (2 * torch.rand(3, count, 1, 1, 1, generator=generator) - 1).to(patches)
+    strength = 1 + jitter * shades.to(patches)
     patches = patches * strength[0]  # brightness
     patches = (patches - patches.mean(dim=(1, 2, 3), keepdim=True)) * strength[1] + patches.mean(
         dim=(1, 2, 3), keepdim=True
     )  # contrast
     grey = patches.mean(dim=1, keepdim=True)
     patches = ((patches - grey) * strength[2] + grey).clamp(0, 1)  # saturation
-    return patches if stain == 0 else restain(patches, stain, generator)
+    return patches if stains is None else restain(patches, stain * stains.to(patches))
 
 
-def restain(patches: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Make each stain of each patch (B, 3, H, W) in [0, 1] denser or fainter, and add to or take from it."""
+def restain(patches: Tensor, drawn: Tensor) -> Tensor:
+    """Make each stain of each patch denser or fainter, and add to or take from it.
+
+    By colour deconvolution after Ruifrok and Johnston (2001): optical density is linear in the stains.
+
+    Parameters
+    ----------
+    patches : torch.Tensor
+        (B, 3, H, W) in [0, 1].
+    drawn : torch.Tensor
+        (2, B, 3, 1, 1): by what share each stain grows, and twice what is added to its density.
+
+    Returns
+    -------
+    torch.Tensor
+        (B, 3, H, W) in [0, 1].
+    """
     mix = torch.tensor(STAINS, dtype=patches.dtype, device=patches.device)  # (stain, colour)
-    drawn = strength * (2 * torch.rand(2, len(patches), 3, 1, 1, generator=generator) - 1).to(patches)
     density = -torch.log(patches.clamp(min=1 / 255))
     stains = torch.einsum("bchw,cs->bshw", density, torch.linalg.inv(mix))
     stains = stains * (1 + drawn[0]) + drawn[1] / 2

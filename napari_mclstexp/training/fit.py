@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,8 +23,16 @@ from napari_mclstexp.core.model import IMAGE_FEATURES, MclSTExp, neighbourhoods
 from napari_mclstexp.core.patches import Field
 from napari_mclstexp.errors import ModelError, SectionError
 from napari_mclstexp.training.augment import augment
+from napari_mclstexp.training.checkpoint import Kept, fingerprint
 from napari_mclstexp.training.data import TrainingData, load_training_data
-from napari_mclstexp.training.options import FIELD_UM, TrainingOptions, TrainingProgress
+from napari_mclstexp.training.distributed import ALONE, Processes
+from napari_mclstexp.training.options import (
+    FIELD_UM,
+    TrainingOptions,
+    TrainingProgress,
+    check_options,
+    recipe_of,
+)
 from napari_mclstexp.training.preprocess import choose_genes
 from napari_mclstexp.training.reference import (
     reference_of,
@@ -33,17 +41,35 @@ from napari_mclstexp.training.reference import (
     training_values,
 )
 from napari_mclstexp.training.ridge import fit_head
-from napari_mclstexp.training.weights import Average, round_to_half
+from napari_mclstexp.training.weights import (
+    Average,
+    describe_initial,
+    load_initial,
+    round_to_half,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from numpy.typing import NDArray
 
+    from napari_mclstexp.training.checkpoint import Checkpoints
     from napari_mclstexp.training.reference import Reference
     from napari_mclstexp.training.sections import Section
 
-__all__ = ["TrainingOptions", "TrainingProgress", "contrastive_loss", "train"]
+__all__ = [
+    "Fitted",
+    "TrainingOptions",
+    "TrainingProgress",
+    "check_options",
+    "contrastive_loss",
+    "fit_network",
+    "patch_field",
+    "position_rows",
+    "recipe_of",
+    "train",
+    "train_along",
+]
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +78,14 @@ FIELD_TO_PITCH = 1.2
 """Side of a patch's field over the distance between spots, where no field is given."""
 OTHER_SECTION = -1e4
 """Logit of a spot of another section: no negative, so that a section's stain or depth teaches nothing."""
-NO_RECIPE = ("genes", "device", "name", "licence", "thumbnails")
-"""Options that do not change what is trained, or that the bundle tells otherwise."""
 
 
 def train(
-    sections: list[Section], options: TrainingOptions
+    sections: list[Section],
+    options: TrainingOptions,
+    *,
+    checkpoints: Checkpoints | None = None,
+    processes: Processes = ALONE,
 ) -> Generator[TrainingProgress, None, tuple[Bundle, bool]]:
     """Train on paired sections. Closing the generator cancels it.
 
@@ -67,6 +95,10 @@ def train(
         Training sections.
     options : TrainingOptions
         How.
+    checkpoints : Checkpoints, optional
+        Where each epoch is kept, and whether to go on from there; removing them is left to the caller.
+    processes : Processes
+        Those that train together; this is the first of them, the others call :func:`train_along`.
 
     Yields
     ------
@@ -82,17 +114,15 @@ def train(
 
     Raises
     ------
-    SectionError, GeneError, ScaleError, DeviceError, ModelError
+    SectionError, GeneError, ScaleError, DeviceError, ModelError, BundleError, CheckpointError, ExportError
         See each class.
     """
-    check_options(options)
-    device = choose_device(options.device)
-    genes = choose_genes(sections, options.genes, options.min_counts)
-    patch = patch_field(options, sections)
-    data = load_training_data(sections, genes, patch, options.min_counts)
+    genes, patch, data = _prepare(sections, options)
     if data.poor:
         log.info("%d spots with fewer than %d counts left out", data.poor, options.min_counts)
-    fitted = yield from fit_network(data, options, device)
+    kept = _kept(checkpoints, data, genes, options, processes)
+    fitted = yield from fit_network(data, options, choose_device(options.device), kept, processes)
+    processes.leave()
     model = fitted.model
     half = round_to_half(model, data, patch.patch_px)
     reference = reference_of(model, data, options)
@@ -115,6 +145,43 @@ def train(
     ), half
 
 
+def train_along(
+    sections: list[Section],
+    options: TrainingOptions,
+    *,
+    checkpoints: Checkpoints | None,
+    processes: Processes,
+) -> Generator[TrainingProgress, None, None]:
+    """Do the share of a process that is not the first; see :func:`train`. It makes no bundle."""
+    genes, _, data = _prepare(sections, options)
+    kept = _kept(checkpoints, data, genes, options, processes)
+    yield from fit_network(data, options, choose_device(options.device), kept, processes)
+    processes.leave()
+
+
+def _prepare(
+    sections: list[Section], options: TrainingOptions
+) -> tuple[tuple[str, ...], Field, TrainingData]:
+    """Genes, what a patch shows, and the spots."""
+    check_options(options)
+    choose_device(options.device)
+    genes = choose_genes(sections, options.genes, options.min_counts)
+    patch = patch_field(options, sections)
+    return genes, patch, load_training_data(sections, genes, patch, options.min_counts)
+
+
+def _kept(
+    checkpoints: Checkpoints | None,
+    data: TrainingData,
+    genes: tuple[str, ...],
+    options: TrainingOptions,
+    processes: Processes,
+) -> Kept | None:
+    if checkpoints is None:
+        return None
+    return Kept(checkpoints, fingerprint(data, genes, recipe_of(options), processes.size))
+
+
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """A trained network.
@@ -132,7 +199,11 @@ class Fitted:
 
 
 def fit_network(
-    data: TrainingData, options: TrainingOptions, device: torch.device
+    data: TrainingData,
+    options: TrainingOptions,
+    device: torch.device,
+    kept: Kept | None = None,
+    processes: Processes = ALONE,
 ) -> Generator[TrainingProgress, None, Fitted]:
     """Train the network alone. Closing the generator cancels it.
 
@@ -144,6 +215,10 @@ def fit_network(
         How.
     device : torch.device
         Where.
+    kept : Kept, optional
+        The checkpoints of this very training.
+    processes : Processes
+        Those that train together.
 
     Yields
     ------
@@ -159,11 +234,19 @@ def fit_network(
     ------
     ModelError
         The loss is not finite any more.
+    BundleError
+        The initial weights cannot be had.
+    SectionError
+        There are too few spots for so many processes.
+    CheckpointError, ExportError
+        A checkpoint cannot be read, or written.
     """
     torch.manual_seed(options.seed)
     rows = position_rows(data, options)
-    model = MclSTExp(data.expression.shape[1], options.mode, rows).to(device)
-    history = yield from _Fit(model, data, options, device).run()
+    model = MclSTExp(data.expression.shape[1], options.mode, rows)
+    if processes.first:
+        load_initial(model, options)
+    history = yield from _Fit(model.to(device), data, options, device, processes).run(kept)
     return Fitted(model.cpu().eval(), history)
 
 
@@ -186,22 +269,6 @@ def patch_field(options: TrainingOptions, sections: list[Section]) -> Field:
     apart = [spot_distance(s.xy_px * (s.scale.mpp_x, s.scale.mpp_y)) for s in sections if s.scale is not None]
     field_um = FIELD_UM if not apart else round(FIELD_TO_PITCH * float(np.median(apart)), 1)
     return Field(options.patch_px, min(max(field_um, 50.0), 300.0))
-
-
-def check_options(options: TrainingOptions) -> None:
-    """Refuse numbers that cannot be trained with."""
-    if options.epochs < 1:
-        msg = f"{options.epochs} epochs cannot be trained. Choose 1 or more."
-        raise SectionError(msg)
-    if options.batch_size is not None and options.batch_size < 2:
-        msg = f"A batch of {options.batch_size} spots has nothing to contrast. Choose 2 or more."
-        raise SectionError(msg)
-    if options.top_k < 1:
-        msg = f"top-k is {options.top_k}. Choose 1 or more."
-        raise SectionError(msg)
-    if not 0 <= options.ema < 1:
-        msg = f"The average of the weights cannot keep a share of {options.ema}. Choose 0 (none) to 0.999."
-        raise SectionError(msg)
 
 
 def _specify(
@@ -239,7 +306,7 @@ def _specify(
             "epochs": options.epochs,
             "min_counts": options.min_counts,
             "spots_left_out": data.poor,
-            "initial_weights": "random",
+            "initial_weights": describe_initial(options.initial),
             "history": history,
             "version": __version__,
             "torch": torch.__version__,
@@ -251,11 +318,6 @@ def _specify(
     )
 
 
-def recipe_of(options: TrainingOptions) -> dict[str, Any]:
-    """What has to be known to train the like again, without names of files and machines."""
-    return {k: v for k, v in asdict(options).items() if k not in NO_RECIPE}
-
-
 class _Fit:
     """One run of training: the network, its data and its optimiser."""
 
@@ -265,10 +327,11 @@ class _Fit:
         data: TrainingData,
         options: TrainingOptions,
         device: torch.device,
+        processes: Processes,
     ) -> None:
         if device.type != "mps":  # several times as fast on the CPU
             model = model.to(memory_format=torch.channels_last)
-        self.model, self.data, self.options = model, data, options
+        self.model, self.data, self.options, self.processes = model, data, options, processes
         self.paper = options.mode == "paper"
         self.patch_px, self.device = PAPER_PATCH_PX if self.paper else options.patch_px, device
         self.generator = torch.Generator().manual_seed(options.seed)
@@ -281,11 +344,24 @@ class _Fit:
         # An auxiliary regression from image features steadies the contrast on few spots; it is not
         # part of the bundle.
         self.regression = nn.Linear(IMAGE_FEATURES, self.expression.shape[1]).to(device)
-        self.batch = min(options.batch_size or (128 if self.paper else 64), len(data.section))
+        processes.copy_first(model, self.regression)
+        self.batch = self._batch()
         self.steps = len(data.section) // self.batch
         self.optimiser, self.schedule = self._optimiser()
         averaged = not self.paper and options.ema > 0
         self.average = Average(model, options.ema) if averaged else None
+
+    def _batch(self) -> int:
+        """Spots a step: as many for each process."""
+        wanted = min(self.options.batch_size or (128 if self.paper else 64), len(self.data.section))
+        own = wanted // self.processes.size
+        if own < 2:
+            msg = (
+                f"A batch of {wanted} spots is too small for {self.processes.size} processes: each needs 2. "
+                "Start fewer, or give a larger --batch-size."
+            )
+            raise SectionError(msg)
+        return own * self.processes.size
 
     def _optimiser(self) -> tuple[torch.optim.Optimizer, Any]:
         if self.paper:
@@ -312,67 +388,112 @@ class _Fit:
 
         return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
 
-    def run(self) -> Generator[TrainingProgress, None, list[dict[str, float]]]:
+    def run(self, kept: Kept | None) -> Generator[TrainingProgress, None, list[dict[str, float]]]:
         """Train all epochs; returns loss and accuracy of each."""
-        began = time.monotonic()
-        history = []
+        history: list[dict[str, float]] = []
+        epochs, began = self.options.epochs, time.monotonic()
+        if kept is not None and kept.checkpoints.resume:
+            state, note = kept.load()
+            if state is not None:
+                history, began = state["history"], began - state["seconds"]
+                self._restore(state)
+            yield TrainingProgress(len(history), epochs, 0, self.steps, 0.0, 0.0, 0.0, note)
+        elif kept is not None and self.processes.first:
+            kept.checkpoints.remove()
         self.model.train()
-        for epoch in range(1, self.options.epochs + 1):
+        for epoch in range(len(history) + 1, epochs + 1):
             order = torch.randperm(len(self.patches), generator=self.generator)
             losses, hits = 0.0, 0.0
             for step in range(1, self.steps + 1):
                 rows = order[(step - 1) * self.batch : step * self.batch]
                 loss, accuracy = self._step(rows)
                 losses, hits = losses + loss, hits + accuracy
+                if step == self.steps:  # kept before it is told
+                    history.append({"loss": losses / step, "accuracy": hits / step})
+                    if kept is not None and self.processes.first:
+                        kept.save(epoch, self._state(history, time.monotonic() - began))
                 done = (epoch - 1) * self.steps + step
-                left = (time.monotonic() - began) / done * (self.options.epochs * self.steps - done)
-                yield TrainingProgress(
-                    epoch, self.options.epochs, step, self.steps, losses / step, hits / step, left
-                )
-            history.append({"loss": losses / self.steps, "accuracy": hits / self.steps})
+                left = (time.monotonic() - began) / done * (epochs * self.steps - done)
+                yield TrainingProgress(epoch, epochs, step, self.steps, losses / step, hits / step, left)
         if self.average is not None:
             self.average.copy_to(self.model)
+        self.processes.copy_first(self.model)
         return history
+
+    def _parts(self) -> dict[str, Any]:
+        """All that changes in training, and can be stored."""
+        parts = {
+            "model": self.model,
+            "regression": self.regression,
+            "optimiser": self.optimiser,
+            "schedule": self.schedule,
+            "average": self.average,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
+
+    def _state(self, history: list[dict[str, float]], seconds: float) -> dict[str, Any]:
+        return {
+            "history": history,
+            "seconds": seconds,
+            "order": self.generator.get_state(),
+            "torch": torch.get_rng_state(),
+            **{name: part.state_dict() for name, part in self._parts().items()},
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+        self.generator.set_state(state["order"])
+        torch.set_rng_state(state["torch"])
 
     def _step(self, rows: Tensor) -> tuple[float, float]:
         self.optimiser.zero_grad(set_to_none=True)
         jitter, stain = (0.5, 0.0) if self.paper else (0.15, self.options.stain)
-        patches = augment(self.patches[rows], self.patch_px, jitter, stain, self.generator)
-        patches = patches.to(self.device)
+        wide, own = self.patches[rows], self.processes.share(len(rows))
+        if self.device.type == "cuda":
+            wide = wide.to(self.device)
+        patches = augment(wide, self.patch_px, jitter, stain, self.generator, own).to(self.device)
         if self.device.type != "mps":
             patches = patches.contiguous(memory_format=torch.channels_last)
         mixed = self.device.type == "cuda"
         with torch.autocast(self.device.type, enabled=mixed, dtype=torch.bfloat16):
             loss, logits = self._paper_loss(patches, rows) if self.paper else self._loss(patches, rows)
-        if not bool(torch.isfinite(loss)):
+        mean = self.processes.mean(loss)
+        if not bool(torch.isfinite(mean)):
             msg = "The loss is not finite any more: training was stopped. Try another seed or more spots."
             raise ModelError(msg)
         loss.backward()
+        self.processes.average_gradients([*self.model.parameters(), *self.regression.parameters()])
         self.optimiser.step()
         if self.schedule is not None:
             self.schedule.step()
         if self.average is not None:
             self.average.update(self.model)
         target = torch.arange(len(rows), device=logits.device)
-        return float(loss.detach()), float((logits.argmax(1) == target).float().mean())
+        return float(mean), float((logits.argmax(1) == target).float().mean())
 
     def _loss(self, patches: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.model.image_encoder(patches)  # (B, 1024)
-        images = F.normalize(self.model.image_projection(features).float(), dim=1)  # (B, 256)
-        indices, offsets, present = (part[rows] for part in self.near)
+        """Loss of the whole batch `rows` (B,) from this process's share of its patches."""
+        own = rows[self.processes.share(len(rows))]
+        features = self.model.image_encoder(patches)  # (B / size, 1024)
+        images = F.normalize(self.model.image_projection(features).float(), dim=1)
+        images = self.processes.gather(images)  # (B, 256)
+        indices, offsets, present = (part[own] for part in self.near)
         spots = self.model.encode_neighbourhoods(
             self.expression[indices].to(self.device),
             offsets.to(self.device),
             present.to(self.device),
-        ).float()
+        )
+        spots = self.processes.gather(spots.float())  # (B, 256)
         logits = images @ spots.T / self.model.log_temperature.exp().clamp(0.01, 1.0)  # (B, B)
         section = self.section[rows].to(self.device)
         logits = logits.masked_fill(section[:, None] != section, OTHER_SECTION)
-        auxiliary = F.mse_loss(self.regression(features).float(), self.standard[rows].to(self.device))
+        auxiliary = F.mse_loss(self.regression(features).float(), self.standard[own].to(self.device))
         return contrastive_loss(logits) + auxiliary, logits
 
     def _paper_loss(self, patches: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-        images = self.model.encode_images(patches)
+        """As :func:`_loss`; the spots attend to each other across the batch, so every process encodes all."""
+        images = self.processes.gather(self.model.encode_images(patches))
         array_xy = torch.from_numpy(np.rint(self.data.positions[rows.numpy()]).astype(np.int64))
         spots = self.model.encode_sequence(self.expression[rows].to(self.device), array_xy.to(self.device))
         logits = images @ spots.T

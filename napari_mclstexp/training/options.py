@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from napari_mclstexp.core.measured.expression import MIN_COUNTS
+from napari_mclstexp.errors import SectionError
+from napari_mclstexp.training.weights import INITIAL, check_initial, describe_initial
 
 if TYPE_CHECKING:
     from napari_mclstexp.core.model import Mode
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 FIELD_UM = 112.0
 """Side of the tissue field of a patch, 224 px at 0.5 um per px, where the distance of spots is unknown."""
 TOP_K = 200
+NO_RECIPE = ("genes", "device", "name", "licence", "thumbnails", "allow_download")
+"""Options that do not change what is trained, or that the bundle tells otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,11 @@ class TrainingOptions:
     ema : float
         Share that the running average of the weights keeps at each step; the average is what the bundle
         holds. 0: the last weights themselves, as always in mode ``paper``.
+    initial : str
+        What the image encoder begins with: ``random``, ``imagenet`` (torchvision's), or a file of
+        torchvision's densenet121.
+    allow_download : bool
+        Whether the weights of ``imagenet`` may be downloaded, where they are not on this machine.
     top_k : int
         Reference spots that a prediction averages; at most a third of them all in mode ``corrected``.
     weighting : {"inverse-square", "softmax"}
@@ -66,6 +75,8 @@ class TrainingOptions:
     field_um: float | None = None
     stain: float = 0.15
     ema: float = 0.99
+    initial: str = "random"
+    allow_download: bool = False
     top_k: int = TOP_K
     weighting: Weighting = "inverse-square"
     min_counts: int = MIN_COUNTS
@@ -90,6 +101,8 @@ class TrainingProgress:
         Share of patches in the epoch so far whose own spot was the nearest in the batch.
     seconds_left : float
         Estimate for the whole training.
+    note : str
+        What else there is to tell, before the first step.
     """
 
     epoch: int
@@ -99,3 +112,29 @@ class TrainingProgress:
     loss: float
     accuracy: float
     seconds_left: float
+    note: str = ""
+
+
+def check_options(options: TrainingOptions) -> None:
+    """Refuse numbers that cannot be trained with."""
+    if options.epochs < 1:
+        msg = f"{options.epochs} epochs cannot be trained. Choose 1 or more."
+        raise SectionError(msg)
+    if options.batch_size is not None and options.batch_size < 2:
+        msg = f"A batch of {options.batch_size} spots has nothing to contrast. Choose 2 or more."
+        raise SectionError(msg)
+    if options.top_k < 1:
+        msg = f"top-k is {options.top_k}. Choose 1 or more."
+        raise SectionError(msg)
+    if not 0 <= options.ema < 1:
+        msg = f"The average of the weights cannot keep a share of {options.ema}. Choose 0 (none) to 0.999."
+        raise SectionError(msg)
+    check_initial(options)
+
+
+def recipe_of(options: TrainingOptions) -> dict[str, Any]:
+    """What has to be known to train the like again, without names of files and machines."""
+    recipe = {k: v for k, v in asdict(options).items() if k not in NO_RECIPE}
+    if options.initial not in INITIAL:
+        recipe["initial"] = describe_initial(options.initial)
+    return recipe

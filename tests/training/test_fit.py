@@ -294,10 +294,19 @@ def test_the_average_of_weights_by_hand() -> None:
 
 def test_stains_shift_by_hand() -> None:
     patches = torch.full((3, 3, 2, 2), 0.5)
-    assert torch.allclose(restain(patches, 0.0, torch.Generator().manual_seed(0)), patches, atol=1e-5)
-    shifted = restain(patches, 0.2, torch.Generator().manual_seed(0))
-    drawn = 0.2 * (2 * torch.rand(2, 3, 3, 1, 1, generator=torch.Generator().manual_seed(0)) - 1).numpy()
+    assert torch.allclose(restain(patches, torch.zeros(2, 3, 3, 1, 1)), patches, atol=1e-5)
+    drawn = np.random.default_rng(0).uniform(-0.2, 0.2, (2, 3, 3, 1, 1)).astype(np.float32)
+    shifted = restain(patches, torch.from_numpy(drawn))
     for patch, scale, shift in zip(shifted.numpy(), drawn[0, ..., 0, 0], drawn[1, ..., 0, 0], strict=True):
         density = -np.log(np.full(3, 0.5)) @ np.linalg.inv(STAINS) * (1 + scale) + shift / 2
         expected = np.exp(-density @ STAINS).clip(0, 1)
         np.testing.assert_allclose(patch[:, 0, 0], expected, rtol=1e-4)
+
+
+def test_a_share_of_the_patches_undergoes_what_it_does_among_them_all() -> None:
+    wide = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (6, 46, 46, 3), dtype=np.uint8))
+    draws = [torch.Generator().manual_seed(0) for _ in range(2)]
+    whole = augment(wide, 32, 0.15, 0.1, draws[0])
+    part = augment(wide, 32, 0.15, 0.1, draws[1], slice(2, 4))
+    assert torch.equal(part, whole[2:4])
+    assert torch.equal(draws[0].get_state(), draws[1].get_state())
