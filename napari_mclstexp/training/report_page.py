@@ -95,11 +95,13 @@ def _held_out(evaluation: Evaluation) -> str:
     """What was held out, and how much of it there is."""
     sections, folds = evaluation.sections, len(evaluation.folds)
     same = sum(section.same_patient for section in sections)
-    what = "each patient" if evaluation.leave_out == "patient" else "each section"
+    if evaluation.leave_out == "patient":
+        what = "the sections of each patient were held out once: trained anew on those of all other patients"
+    else:
+        what = "each section was held out once: trained anew on all others"
     text = (
-        f"In {folds} folds, {what} was held out once: the model was trained anew on all other sections, and "
-        "predicted those held out from their H&E alone. Nothing of a held-out section was trained on, "
-        "retrieved from, or used to choose genes, levels or penalties."
+        f"In {folds} folds, {what}, the model predicted what was held out from its H&E alone. Nothing of a "
+        "held-out section was trained on, retrieved from, or used to choose genes, levels or penalties."
     )
     if same:
         which = "every section" if same == len(sections) else f"{same} of {len(sections)} sections"
@@ -137,9 +139,9 @@ def _headline(findings: Findings) -> str:
     heads = ("PCC", head.label, baseline.label, "Ratio")
     chosen = sum(section.head == head.key for section in evaluation.sections)
     why = (
-        f"Chosen head: {head.label}; {evaluation.head_reason}. With each section’s head chosen by the other "
-        f"folds alone, PCC over all genes is {shown(findings.own_mean())} (the same head in {chosen} of "
-        f"{len(evaluation.sections)} sections)."
+        f"Chosen head: {head.label}. Why: {evaluation.head_reason}. It was chosen on these same sections; "
+        f"with each section’s head chosen by the other folds alone, PCC over all genes is "
+        f"{shown(findings.own_mean())} (the same head in {chosen} of {len(evaluation.sections)} sections)."
     )
     notes = (
         "PCC: Pearson correlation of predicted with measured expression, per section and gene, then "
@@ -160,12 +162,12 @@ def _headline(findings: Findings) -> str:
 
 def _verdict(findings: Findings) -> str:
     """The comparisons in words, whichever way they go."""
-    said = []
-    for panel, name in (("all", "all genes"), ("top50", "the 50 most expressed")):
-        _, low, high = findings.ratios[panel]
-        better = "better than" if low > 1 else "worse than" if high < 1 else "not distinguishably better than"
-        said.append(f"over {name}, {better} the best colour-and-texture baseline")
-    text = f"The chosen head is, {'; '.join(said)}."
+    every, top = (_compared(findings.ratios[panel]) for panel in ("all", "top50"))
+    rest = "as well" if top == every else f"{top} it"
+    text = (
+        f"Over all genes, the chosen head is {every} the best colour-and-texture baseline; over the 50 most "
+        f"expressed, {rest}."
+    )
     values = {key: findings.panels[key]["all"][0] for key in findings.panels}
     best = findings.best("baseline")
     ours = values[findings.evaluation.head]
@@ -181,6 +183,11 @@ def _verdict(findings: Findings) -> str:
             f"({shown(values['retrieval'])} and {shown(values['ridge'])})."
         )
     return text
+
+
+def _compared(ratio: tuple[float, float, float]) -> str:
+    _, low, high = ratio
+    return "better than" if low > 1 else "worse than" if high < 1 else "not clearly better than"
 
 
 def _methods(findings: Findings) -> str:
@@ -207,7 +214,8 @@ def _methods(findings: Findings) -> str:
         "measured, below 1 is over-smoothed. Moran’s I agreement: correlation of predicted with measured "
         "spatial autocorrelation over genes. Each figure is the mean over sections."
     )
-    return f"<h2>All methods</h2>\n{table(METHOD_COLUMNS, rows, '', classes)}\n{paragraph(notes, 'small')}"
+    listed = table(METHOD_COLUMNS, rows, "methods", classes)
+    return f"<h2>All methods</h2>\n{listed}\n{paragraph(notes, 'small')}"
 
 
 def _sections(findings: Findings) -> str:
@@ -237,7 +245,8 @@ def _sections(findings: Findings) -> str:
         "texture alone, explain. These three are of the head that the other folds chose. Patients are named "
         "by pseudonym."
     )
-    return f"<h2>Section by section</h2>\n{table(SECTION_COLUMNS, rows)}\n{paragraph(notes, 'small')}"
+    listed = table(SECTION_COLUMNS, rows, "names short")
+    return f"<h2>Section by section</h2>\n{listed}\n{paragraph(notes, 'small')}"
 
 
 def _plots(findings: Findings) -> str:

@@ -93,9 +93,9 @@ def unlike(evaluation: Evaluation) -> str:
     heads = ["What", "Told apart from", "Resampled", "Spots", "AUROC", "Flagged"]
     text = (
         "How well spots that the model should not be believed on are told from held-out tissue by their "
-        "similarity to the reference. AUROC: 1 is always, 0.5 is never. Flagged: share that would be greyed."
+        "similarity to the reference. AUROC: 1 is always, 0.5 is by chance. Flagged: share that is greyed."
     )
-    return f"<h3>Tissue unlike the reference</h3>\n{paragraph(text)}\n{table(heads, rows)}"
+    return f"<h3>Tissue unlike the reference</h3>\n{paragraph(text)}\n{table(heads, rows, 'names')}"
 
 
 def genes(findings: Findings) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from napari_mclstexp.core.held_out import COVERAGE, PREDICTABLE
 from napari_mclstexp.core.palette import COLOURS
@@ -47,7 +49,9 @@ STYLE = {
 NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
 OURS, OTHERS = COLOURS[0], COLOURS[1]
 KINDS = {"head": COLOURS[0], "ablation": COLOURS[3], "baseline": "#8a9097", "check": "#c3c7cc"}
-LONGEST = 44
+LINE = 38
+"""Letters in a line of a label; two lines at most."""
+FOLD_COLOURS = tuple(COLOURS[i] for i in (0, 1, 2, 4, 6, 7, 8, 10))
 FOLDS_NAMED = 8
 
 
@@ -96,7 +100,7 @@ def plots(findings: Findings) -> Iterator[tuple[Plot, str]]:
 
 def _wanted(findings: Findings) -> Iterator[Plot]:
     evaluation = findings.evaluation
-    height = 1.1 + 0.27 * len(evaluation.methods)
+    height = 1.1 + 0.31 * len(evaluation.methods)
     caption = "Each method with its 95 % interval. Blue: ours; light blue: ours without a part; grey: others."
     yield Plot("methods", caption, (10, height), 2, _methods)
     caption = (
@@ -121,7 +125,7 @@ def _wanted(findings: Findings) -> Iterator[Plot]:
             "Share of a section’s measured values within the intervals made from the other folds to cover "
             f"{percent(COVERAGE)}; left of the line, they are too narrow there."
         )
-        height = max(2.2, 1.0 + 0.26 * len(evaluation.sections))
+        height = max(3.6, 1.0 + 0.26 * len(evaluation.sections))
         yield Plot("coverage", caption, (4.9, height), 1, _coverage)
 
 
@@ -136,9 +140,10 @@ def _methods(findings: Findings, left: Axes, right: Axes) -> None:
         axes.axvline(0, color="#5f656c", linewidth=0.9)
         axes.set(title=title, xlabel="Pearson correlation (PCC)", ylim=(len(methods) - 0.4, -0.6))
         axes.grid(axis="y", visible=False)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.tick_params(axis="y", length=0)
     marks = {findings.evaluation.head: " (chosen)", findings.baseline: " (best)"}
-    left.set_yticks(rows, [_short(m.label) + marks.get(m.key, "") for m in methods])
+    left.set_yticks(rows, [_lines(m.label + marks.get(m.key, "")) for m in methods])
     right.set_yticks(rows, [""] * len(methods))
 
 
@@ -158,15 +163,15 @@ def _genes(findings: Findings, left: Axes, right: Axes) -> None:
     left.set(title="Genes by correlation (dashed: mean)", xlabel="PCC of a gene", ylabel="Genes")
     left.legend(loc="upper right", reverse=True)
     left.set_ylim(0, left.get_ylim()[1] * 1.22)  # room for the legend
-    right.plot((low, high), (low, high), color="#5f656c", linewidth=0.9)
+    right.axline((0, 0), slope=1, color="#5f656c", linewidth=0.9)
     right.axhline(PREDICTABLE, color=COLOURS[4], linewidth=0.9, linestyle=(0, (4, 2)))
     right.scatter(theirs, ours, s=14, color=OURS, alpha=0.55, linewidths=0)
     right.set(
         title=f"Gene by gene (dashed: {PREDICTABLE:g}, the least to be called predictable)",
         xlabel=labels[1],
         ylabel=labels[0],
-        xlim=(low, high),
-        ylim=(low, high),
+        xlim=(low - 0.02, high),
+        ylim=(low - 0.02, high),
     )
 
 
@@ -178,7 +183,7 @@ def _training(findings: Findings, left: Axes, right: Axes) -> None:
             axes.plot(
                 range(1, len(values) + 1),
                 values,
-                color=COLOURS[number % len(COLOURS)],
+                color=FOLD_COLOURS[number % len(FOLD_COLOURS)],
                 marker="o",
                 markersize=3.2,
                 linewidth=1.5,
@@ -217,9 +222,13 @@ def _coverage(findings: Findings, axes: Axes) -> None:
     )
 
 
-def _short(text: str, longest: int = LONGEST) -> str:
+def _short(text: str, longest: int) -> str:
     clean = "".join(c if c.isprintable() else "�" for c in text)
     return clean if len(clean) <= longest else clean[: longest - 1] + "…"
+
+
+def _lines(text: str) -> str:
+    return "\n".join(textwrap.wrap(_short(text, 2 * LINE), LINE, max_lines=2, placeholder="…"))
 
 
 def _svg(figure: Figure, name: str) -> str:

@@ -45,7 +45,7 @@ class Findings:
     means : mapping of str to mapping of str to float
         Mean over the sections of each of `MEASURES`, by a method's key; NaN where no section has it.
     ratios : mapping of str to tuple of float
-        Chosen head over `baseline` by panel, with the interval of the paired ratio.
+        Chosen head over `baseline`, over all genes and the top 50, with the interval of the paired ratio.
     pcc, low, high : numpy.ndarray
         (G,) mean correlation of each gene by the chosen head, and its interval.
     baseline_pcc : numpy.ndarray
@@ -76,7 +76,7 @@ class Findings:
             baseline=baseline,
             panels={key: {panel: evaluation.panel_pcc(key, panel) for panel in PANELS} for key in keys},
             means={key: {name: _mean(evaluation, key, name) for name in MEASURES} for key in keys},
-            ratios={panel: ratio(evaluation, evaluation.head, baseline, panel) for panel in PANELS},
+            ratios={panel: ratio(evaluation, evaluation.head, baseline, panel) for panel in ("all", "top50")},
             pcc=pcc,
             low=low,
             high=high,
@@ -143,7 +143,10 @@ def ratio(evaluation: Evaluation, key: str, other: str, panel: str) -> Figure:
     for name in (key, other):
         sums = [s.scores[name].sums.take(s.panels[panel]) for s in evaluation.sections]
         drawn.append(replicate_correlations(sums, evaluation.patients, evaluation.seed, panel_mean=True))
-    ours, theirs = (evaluation.panel_pcc(name, panel)[0] for name in (key, other))
+    ours, theirs = (
+        float(np.mean([section_pcc(section, name, panel) for section in evaluation.sections]))
+        for name in (key, other)
+    )
     if not theirs > 0:
         return NONE, NONE, NONE
     if not (drawn[1] > 0).all():
