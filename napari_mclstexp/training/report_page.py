@@ -163,7 +163,7 @@ def _headline(findings: Findings) -> str:
 def _verdict(findings: Findings) -> str:
     """The comparisons in words, whichever way they go."""
     every, top = (_compared(findings.ratios[panel]) for panel in ("all", "top50"))
-    rest = "as well" if top == every else f"{top} it"
+    rest = "the same holds" if top == every else f"it is {top} it"
     text = (
         f"Over all genes, the chosen head is {every} the best colour-and-texture baseline; over the 50 most "
         f"expressed, {rest}."

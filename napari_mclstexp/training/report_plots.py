@@ -7,11 +7,12 @@ import re
 import textwrap
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from napari_mclstexp.core.held_out import COVERAGE, PREDICTABLE
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from napari_mclstexp.training.report_values import Findings
 
-STYLE = {
+STYLE: Any = {
     "svg.hashsalt": "mclstexp",  # the same plot, the same names within it
     "svg.fonttype": "none",
     "text.parse_math": False,
@@ -92,10 +93,10 @@ def plots(findings: Findings) -> Iterator[tuple[Plot, str]]:
             warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
             mpl.rcdefaults()
             mpl.rcParams.update(STYLE)
-            figure = Figure(figsize=plot.size, layout="constrained")
-            figure.get_layout_engine().set(wspace=0.06)  # type: ignore[union-attr, call-arg]
+            figure = Figure(figsize=plot.size, layout=ConstrainedLayoutEngine(wspace=0.06))
             plot.draw(findings, *np.ravel(figure.subplots(1, plot.axes)))
-            yield plot, _svg(figure, plot.name)
+            drawn = _svg(figure, plot.name)
+        yield plot, drawn
 
 
 def _wanted(findings: Findings) -> Iterator[Plot]:
@@ -153,7 +154,7 @@ def _genes(findings: Findings, left: Axes, right: Axes) -> None:
     ours, theirs = ours[finite], theirs[finite]
     everything = np.concatenate((ours, theirs, [0.0, PREDICTABLE]))
     low, high = np.floor(everything.min() * 20) / 20, np.ceil(everything.max() * 20) / 20
-    bins = np.linspace(low, high, round((high - low) / 0.025) + 1)
+    bins = np.linspace(low, high, round((high - low) / 0.025) + 1).tolist()
     labels = ("Chosen head", "Best colour and texture")
     for values, colour, label in zip((theirs, ours), (OTHERS, OURS), labels[::-1], strict=True):
         left.hist(values, bins, histtype="stepfilled", color=colour, alpha=0.22)
@@ -161,7 +162,7 @@ def _genes(findings: Findings, left: Axes, right: Axes) -> None:
         if len(values):
             left.axvline(values.mean(), color=colour, linewidth=1.2, linestyle=(0, (4, 2)))
     left.set(title="Genes by correlation (dashed: mean)", xlabel="PCC of a gene", ylabel="Genes")
-    left.legend(loc="upper right", reverse=True)
+    left.legend(loc="upper right", reverse=True, frameon=True, facecolor="white", edgecolor="none")
     left.set_ylim(0, left.get_ylim()[1] * 1.22)  # room for the legend
     right.axline((0, 0), slope=1, color="#5f656c", linewidth=0.9)
     right.axhline(PREDICTABLE, color=COLOURS[4], linewidth=0.9, linestyle=(0, (4, 2)))
@@ -189,8 +190,8 @@ def _training(findings: Findings, left: Axes, right: Axes) -> None:
                 linewidth=1.5,
                 label=f"Fold {number + 1}",
             )
-        axes.set(title=title, xlabel="Epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set(title=title, xlabel="Epoch", xlim=(0.5, max(map(len, history)) + 0.5))
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     right.set_ylim(bottom=0)
     if len(history) <= FOLDS_NAMED:
         right.legend(loc="upper left", ncols=1 + len(history) // 5)
