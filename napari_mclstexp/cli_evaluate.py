@@ -38,7 +38,7 @@ def evaluate(
         list[str] | None,
         typer.Option(help="SLIDE[@MPP] of another organ, to be told apart; may be given again."),
     ] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over all spots.")] = 12,
+    epochs: Annotated[int, typer.Option(help="Passes over all spots.")] = 10,
     seed: Annotated[int, typer.Option(help="Same seed, same figures.")] = 0,
     mode: Annotated[str, typer.Option(help="corrected or paper.")] = "corrected",
     device: Device = "auto",
@@ -62,10 +62,11 @@ def evaluate(
     from napari_mclstexp.core.bundle import load_bundle
     from napari_mclstexp.training.evaluate import evaluate as run
     from napari_mclstexp.training.fit import TrainingOptions
+    from napari_mclstexp.training.harmonise import harmonise
     from napari_mclstexp.training.held_out import options_of, refuse_other_sections, tell_bundle
     from napari_mclstexp.training.report import summary, write_report
     from napari_mclstexp.training.sections import read_section
-    from napari_mclstexp.training.unlike_scores import other_slide
+    from napari_mclstexp.training.unlike_scores import OtherSlide
 
     refuse_existing(out, overwrite=overwrite)
     for option, value, known in (
@@ -75,8 +76,11 @@ def evaluate(
         if value not in known:
             msg = f"{value!r} is no {option}. Choose {' or '.join(known)}."
             raise GridError(msg)
-    read = [read_section(text) for text in sections]
     wanted = genes or (str(panel) if panel else "1000")
+    loaded = None if bundle is None else load_bundle(bundle)
+    names = wanted if loaded is None else loaded.spec.genes
+    read, symbols = harmonise([read_section(text) for text in sections], names)
+    typer.echo(symbols.text())
     options = TrainingOptions(
         mode=mode,  # type: ignore[arg-type]
         epochs=epochs,
@@ -89,11 +93,10 @@ def evaluate(
         top_k=top_k,
         min_counts=min_counts,
     )
-    if bundle is not None:
-        loaded = load_bundle(bundle)
+    if loaded is not None:
         options = options_of(loaded, device)
         refuse_other_sections(loaded, read)
-    others = [other_slide(text) for text in unlike or ()]
+    others = [OtherSlide.named(text) for text in unlike or ()]
     networks = out.with_name(f"{out.name}.networks")
     found = terminal.follow_evaluation(
         run(

@@ -221,7 +221,7 @@ def describe_bundle(bundle: Bundle) -> None:
         shared = ", same patient in training" if held.same_patient else ""
         typer.echo(
             f"evaluated    {held.protocol}, {held.sections} sections of {held.patients} patients{shared}: "
-            f"mean PCC {held.pcc.mean():.3f}, {held.predictable().sum()} of {len(spec.genes)} genes predictable"
+            f"mean PCC {held.pcc.mean():.3f}, {held.predictable().sum()} of {len(spec.genes)} predictable"
         )
     typer.echo(f"licence      {spec.licence}")
     typer.echo(f"citation     {spec.citation}")

@@ -12,13 +12,13 @@ import safetensors.numpy
 from napari_mclstexp.core.bundle_spec import BESIDE
 from napari_mclstexp.core.heads import Ridge
 from napari_mclstexp.core.held_out import HeldOut
+from napari_mclstexp.core.unlike import Unlike
 from napari_mclstexp.errors import BundleError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mclstexp.core.bundle_spec import BundleSpec
-    from napari_mclstexp.core.unlike import Unlike
 
 THUMBNAIL_PX = 64
 
@@ -90,8 +90,6 @@ class Beside:
             msg = f"{BESIDE} holds thumbnails of the wrong shape: {thumbnails.shape}, not {fits}."
             raise BundleError(msg)
         ridge, unlike, held_out = (part(name) for name in ("ridge", "unlike", "held_out"))
-        if unlike:
-            from napari_mclstexp.core.unlike import Unlike
         return cls(
             Ridge.from_tensors(ridge, genes) if ridge else None,
             Unlike.from_tensors(unlike) if unlike else None,

@@ -25,6 +25,7 @@ from napari_mclstexp.training.kept import keep_network, load_network, network_fi
 from napari_mclstexp.training.methods import HEAD_METHODS, METHODS
 from napari_mclstexp.training.preprocess import choose_genes, expression_of, listed_genes, rich_spots
 from napari_mclstexp.training.scores import covering_width
+from napari_mclstexp.training.unlike_scores import read_others
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -112,7 +113,9 @@ def evaluate(
     genes = listed_genes(panel) if panel else tuple(sorted(set(chosen[0]).intersection(*chosen[1:])))
     yield EvaluationProgress(0, len(folds), "Reading patches")
     shared = sorted(set(sections[0].genes).intersection(*(s.genes for s in sections[1:])))
-    data = load_training_data(sections, tuple(shared[:1]), patch_field(options, sections), options.min_counts)
+    field = patch_field(options, sections)
+    data = load_training_data(sections, tuple(shared[:1]), field, options.min_counts)
+    unlike = read_others(others, field)
     patients = {str(n): str(p) for n, p in zip(data.section, data.patient, strict=True)}
     outcomes, history, seconds = [], [], []
     for number, (fold, own) in enumerate(zip(folds, chosen, strict=True), 1):
@@ -125,7 +128,7 @@ def evaluate(
         history.append(fitted.history)
         yield EvaluationProgress(number, len(folds), "Scoring")
         held = [by_name[name] for name in fold.held_out]
-        outcomes.append(score_fold(fitted.model, data, part, held, own, genes, options, others))
+        outcomes.append(score_fold(fitted.model, data, part, held, own, genes, options, unlike))
     yield EvaluationProgress(len(folds), len(folds), "Summing up")
     return _sum_up(folds, outcomes, genes, leave_out, options, patients, history, seconds)
 

@@ -21,6 +21,7 @@ from napari_mclstexp.core.device import choose_device
 from napari_mclstexp.core.measured.expression import NORMALISATION
 from napari_mclstexp.core.model import IMAGE_FEATURES, MclSTExp, neighbourhoods
 from napari_mclstexp.core.patches import Field
+from napari_mclstexp.core.unlike import fit_unlike
 from napari_mclstexp.errors import ModelError, SectionError
 from napari_mclstexp.training.augment import augment
 from napari_mclstexp.training.checkpoint import Kept, fingerprint
@@ -131,6 +132,7 @@ def train(
     paper = options.mode == "paper"
     beside = Beside(
         ridge=None if paper else fit_head(reference.seen.described, reference.bank.values),
+        unlike=fit_unlike(reference.alone.looks, data.section),
         thumbnails=thumbnails_of(data, options) if options.thumbnails else None,
     )
     return Bundle(
@@ -344,8 +346,8 @@ class _Fit:
         # An auxiliary regression from image features steadies the contrast on few spots; it is not
         # part of the bundle.
         self.regression = nn.Linear(IMAGE_FEATURES, self.expression.shape[1]).to(device)
-        processes.copy_first(model, self.regression)
         self.batch = self._batch()
+        processes.copy_first(model, self.regression)
         self.steps = len(data.section) // self.batch
         self.optimiser, self.schedule = self._optimiser()
         averaged = not self.paper and options.ema > 0

@@ -21,7 +21,7 @@ from napari_mclstexp.training.scores import BlockSums, morans_i, pearson, spatia
 from napari_mclstexp.training.unlike_scores import score_unlike
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Any
 
     from numpy.typing import NDArray
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from napari_mclstexp.training.data import TrainingData
     from napari_mclstexp.training.options import TrainingOptions
     from napari_mclstexp.training.sections import Section
-    from napari_mclstexp.training.unlike_scores import OtherSlide
 
 DOMAIN_COUNTS = (4, 7, 10)
 PANEL = 50
@@ -85,7 +84,7 @@ def score_fold(
     own: tuple[str, ...],
     genes: tuple[str, ...],
     options: TrainingOptions,
-    others: Sequence[OtherSlide],
+    others: Mapping[str, NDArray[np.uint8]],
 ) -> FoldOutcome:
     """Score every method on the sections that a fold held out.
 
@@ -101,8 +100,8 @@ def score_fold(
         Genes of the model, and the G genes scored.
     options : TrainingOptions
         The recipe.
-    others : sequence of OtherSlide
-        Slides of another kind.
+    others : mapping of str to numpy.ndarray
+        Patches of slides of another kind.
     """
     reference = reference_of(model, part, options)
     texture = baselines.texture(centre_crop(part.patches, options))
@@ -147,7 +146,13 @@ def score_fold(
         np.concatenate(similarity),
         panels,
         tuple(g for g, c in zip(genes, columns, strict=True) if c < 0),
-        score_unlike(part, np.concatenate(patches), tuple(s.name for s in held), options, others),
+        score_unlike(
+            reference.alone.looks,
+            part.section,
+            np.concatenate(patches),
+            ", ".join(s.name for s in held),
+            others,
+        ),
     )
 
 
