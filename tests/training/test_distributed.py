@@ -11,7 +11,12 @@ import pytest
 import torch
 
 from napari_mclstexp.core.bundle import load_bundle
+from napari_mclstexp.core.patches import Field
+from napari_mclstexp.errors import SectionError
+from napari_mclstexp.training.data import load_training_data
 from napari_mclstexp.training.distributed import ALONE, Processes, started
+from napari_mclstexp.training.fit import TrainingOptions, fit_network
+from napari_mclstexp.training.sections import read_section
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +34,11 @@ from torch import nn
 from napari_mclstexp.core.patches import Field
 from napari_mclstexp.training import fit
 from napari_mclstexp.training.data import load_training_data
+from napari_mclstexp.core.patches import Field
+from napari_mclstexp.errors import SectionError
+from napari_mclstexp.training.data import load_training_data
+from napari_mclstexp.training.fit import TrainingOptions, fit_network
+from napari_mclstexp.training.sections import read_section
 from napari_mclstexp.training.distributed import ALONE, started
 from napari_mclstexp.training.fit import TrainingOptions, fit_network
 from napari_mclstexp.training.sections import read_section
@@ -111,16 +121,25 @@ def test_two_processes_end_with_equal_weights_after_a_falling_loss(told: list[di
     assert losses[-1] < losses[0]
 
 
-def test_the_command_under_torchrun_speaks_once_and_its_bundle_loads(small: Path, tmp_path: Path) -> None:
-    command = ("-m", "napari_mclstexp.cli", "train", small, "--out", tmp_path / "b", *WORDS)
-    ended = torchrun(*command)
+@pytest.fixture(scope="module")
+def spoken(small: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Bundle by two processes on the command line, and what was said."""
+    target = tmp_path_factory.mktemp("whole") / "b"
+    ended = torchrun("-m", "napari_mclstexp.cli", "train", small, "--out", target, *WORDS)
     assert ended.returncode == 0, ended.stderr
+    return target, ended.stdout
+
+
+def test_the_command_under_torchrun_speaks_once_and_its_bundle_loads(
+    small: Path, spoken: tuple[Path, str]
+) -> None:
+    target, said = spoken
     for epoch in (1, 2, 3, 4):
-        assert ended.stdout.count(f"epoch {epoch}/4") == 1
-    assert ended.stdout.count("Wrote ") == 1
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["b"]
-    assert len(load_bundle(tmp_path / "b").expression) == 30
-    ended = torchrun(*command)  # the target is there now
+        assert said.count(f"epoch {epoch}/4") == 1
+    assert said.count("Wrote ") == 1
+    assert sorted(p.name for p in target.parent.iterdir()) == ["b"]
+    assert len(load_bundle(target).expression) == 30
+    ended = torchrun("-m", "napari_mclstexp.cli", "train", small, "--out", target, *WORDS)  # it is there now
     assert ended.returncode != 0
     assert ended.stderr.count("Error: b exists already") == 1
     assert "A defect of mclstexp" not in ended.stderr
@@ -134,7 +153,7 @@ from napari_mclstexp.errors import ModelError
 step, done = fit._Fit._step, []
 def fails(self, rows):
     done.append(rows)
-    if os.environ["RANK"] == "1" and len(done) == 2:
+    if os.environ["RANK"] == "1" and len(done) == 5:  # in the second epoch
         raise ModelError("The second process has had enough.")
     return step(self, rows)
 fit._Fit._step = fails
@@ -142,13 +161,31 @@ main()
 """
 
 
-def test_an_error_in_one_process_ends_all_and_is_told_once(small: Path, tmp_path: Path) -> None:
+def test_an_error_in_one_process_ends_all_is_told_once_and_can_be_resumed(
+    small: Path, tmp_path: Path, spoken: tuple[Path, str]
+) -> None:
     (tmp_path / "fails.py").write_text(FAILS_ON_THE_SECOND)
-    ended = torchrun(tmp_path / "fails.py", "train", small, "--out", tmp_path / "b", *WORDS)
+    words = ("train", small, "--out", tmp_path / "made" / "b", *WORDS)
+    (tmp_path / "made").mkdir()
+    ended = torchrun(tmp_path / "fails.py", *words)
     assert ended.returncode != 0
     assert ended.stderr.count("Error: The second process has had enough.") == 1
     assert "A defect of mclstexp" not in ended.stderr
-    assert not (tmp_path / "b").exists()
+    assert [p.name for p in (tmp_path / "made").iterdir()] == ["b.training"]
+    ended = torchrun("-m", "napari_mclstexp.cli", *words, "--resume")
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.count("The training goes on after epoch 1.") == 1
+    assert [p.name for p in (tmp_path / "made").iterdir()] == ["b"]
+    one, other = (load_bundle(b).weights for b in (tmp_path / "made" / "b", spoken[0]))
+    assert all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_too_many_processes_are_refused(small: Path) -> None:
+    section = read_section(str(small))
+    data = load_training_data([section], section.genes, Field(32, 72.0), 200)
+    options = TrainingOptions(patch_px=32, batch_size=5, device="cpu")
+    with pytest.raises(SectionError, match="too small for 3 processes: each needs 2"):
+        next(fit_network(data, options, torch.device("cpu"), None, Processes(1, 3)))
 
 
 def test_without_torchrun_a_process_is_alone() -> None:

@@ -269,6 +269,38 @@ def test_a_process_that_ended_early_goes_on_to_the_same_bundle(
     np.testing.assert_array_equal(load_bundle(tmp_path / "b").embeddings, load_bundle(whole).embeddings)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_terminal_shows_a_bar_and_after_ctrl_c_what_is_kept(small: Path, tmp_path: Path) -> None:
+    import pty
+
+    screen, end = pty.openpty()
+    told = ["train", small, "--out", tmp_path / "b", *WORDS, "--epochs", 400]
+    child = subprocess.Popen(
+        [sys.executable, "-c", CLI, *map(str, told)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "TERM": "xterm-256color", "COLUMNS": "150"},
+        stdout=end,
+        stderr=end,
+        start_new_session=True,
+    )
+    os.close(end)
+    seen, pressed = b"", False
+    try:
+        while part := os.read(screen, 65536):
+            seen += part
+            if not pressed and re.search(rb"epoch 3/400 step 1/2  loss \d", seen):
+                child.send_signal(signal.SIGINT)
+                pressed = True
+    except OSError:  # Linux tells so that the other end is closed
+        pass
+    finally:
+        os.close(screen)
+        assert child.wait(timeout=60) == 130
+    assert re.search(rb"epoch 1/400  loss \S+  accuracy in the batch \S+  left ", seen)
+    assert re.search(rb"Interrupted after epoch [23], which is kept at", seen)
+    assert b"nothing unfinished was kept" not in seen
+    assert Checkpoints(tmp_path / "b").epoch >= 2
+
+
 def test_the_command_asks_what_shall_become_of_an_unfinished_training(
     small: Path, data: TrainingData, tmp_path: Path, run: Callable
 ) -> None:
