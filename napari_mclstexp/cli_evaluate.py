@@ -58,17 +58,16 @@ def evaluate(
 
     Interrupted, it goes on with the folds that are trained when it is started again.
     """
-    from napari_mclstexp.core.atomic import refuse_existing
     from napari_mclstexp.core.bundle import load_bundle
     from napari_mclstexp.training.evaluate import evaluate as run
     from napari_mclstexp.training.fit import TrainingOptions
     from napari_mclstexp.training.harmonise import harmonise
     from napari_mclstexp.training.held_out import options_of, refuse_other_sections, tell_bundle
-    from napari_mclstexp.training.report import summary, write_report
+    from napari_mclstexp.training.report import refuse_target, summary, write_report
     from napari_mclstexp.training.sections import read_section
     from napari_mclstexp.training.unlike_scores import OtherSlide
 
-    refuse_existing(out, overwrite=overwrite)
+    refuse_target(out, overwrite=overwrite)
     for option, value, known in (
         ("--leave-out", leave_out, ("patient", "section")),
         ("--mode", mode, ("corrected", "paper")),

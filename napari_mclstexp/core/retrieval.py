@@ -13,6 +13,8 @@ import numpy as np
 from scipy import sparse
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 Weighting = Literal["inverse-square", "softmax"]
@@ -21,8 +23,14 @@ WEIGHTINGS: tuple[Weighting, ...] = ("inverse-square", "softmax")
 EPSILON = 1e-8
 """Added to squared distances, so that an exact match has a finite weight."""
 
-BLOCK_BYTES = 128 * 2**20
-"""Bound on the similarity matrix that is held at once."""
+QUERY_ROWS, BANK_ROWS = 512, 16_384
+"""Queries, and spots of the bank, whose similarities are held at once: 64 MiB, however large the bank."""
+
+TIES = 32
+"""So many more are kept than are asked for, that equal ones at the end are taken in order of the rows."""
+
+BLOCK_BYTES = 64 * 2**20
+"""Bound on the expression that is gathered at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +83,51 @@ def match(
     """
     k = min(k, len(bank))
     queries64 = queries.astype(np.float64)
-    bank64 = bank.astype(np.float64)
-    bank_norm = np.linalg.norm(bank64, axis=1)
-    unit_bank = (bank64 / np.maximum(bank_norm, 1e-12)[:, None]).T  # (D, M)
     query_norm = np.linalg.norm(queries64, axis=1)
+    unit = queries64 / np.maximum(query_norm, 1e-12)[:, None]
     indices = np.empty((len(queries), k), dtype=np.int64)
     cosine = np.empty((len(queries), k), dtype=np.float64)
-    step = max(1, BLOCK_BYTES // (8 * len(bank)))
-    for start in range(0, len(queries), step):
-        rows = slice(start, start + step)
-        similarity = queries64[rows] / np.maximum(query_norm[rows], 1e-12)[:, None] @ unit_bank
-        top = np.sort(np.argpartition(-similarity, k - 1, axis=1)[:, :k], axis=1)
-        values = np.take_along_axis(similarity, top, axis=1)
-        order = np.argsort(-values, axis=1, kind="stable")
-        indices[rows] = np.take_along_axis(top, order, axis=1)
-        cosine[rows] = np.take_along_axis(values, order, axis=1)
+    for start in range(0, len(queries), QUERY_ROWS):
+        rows = slice(start, start + QUERY_ROWS)
+        indices[rows], cosine[rows] = _nearest(unit[rows], bank, k)
     if weighting == "softmax":
         raw = np.exp((cosine - cosine[:, :1]) / temperature)
     else:
-        a, b = query_norm[:, None], bank_norm[indices]
+        a, b = query_norm[:, None], _norms(bank)[indices]
         squared = np.maximum(a * a + b * b - 2.0 * a * b * cosine, 0.0)
         raw = 1.0 / (squared + EPSILON)
     return Matches(indices, cosine, raw / raw.sum(axis=1, keepdims=True))
+
+
+def _nearest(
+    unit: NDArray[np.float64], bank: NDArray[np.floating], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Rows (N, k) of the bank, and cosines, block by block with the best so far."""
+    best = np.empty((len(unit), 0), dtype=np.int64)
+    values = np.empty((len(unit), 0), dtype=np.float64)
+    for start in range(0, len(bank), BANK_ROWS):
+        block = bank[start : start + BANK_ROWS].astype(np.float64)
+        block /= np.maximum(np.linalg.norm(block, axis=1), 1e-12)[:, None]
+        similarity = np.hstack((values, unit @ block.T))
+        keep = min(k + TIES, similarity.shape[1])
+        # sorted, those of former blocks come first, so that equal ones stay in the order of the rows
+        top = np.sort(np.argpartition(-similarity, keep - 1, axis=1)[:, :keep], axis=1)
+        values = np.take_along_axis(similarity, top, axis=1)
+        former = best.shape[1]
+        known = np.hstack((best, np.full((len(unit), 1), -1)))  # a place to look at for new ones
+        old = np.take_along_axis(known, np.minimum(top, former), axis=1)
+        best = np.where(top < former, old, top - former + start)
+    order = np.argsort(-np.round(values, 12), axis=1, kind="stable")[:, :k]  # the last digits go by the block
+    return np.take_along_axis(best, order, axis=1), np.take_along_axis(values, order, axis=1)
+
+
+def _norms(bank: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Lengths (M,) of the bank's embeddings."""
+    norms = np.empty(len(bank), dtype=np.float64)
+    for start in range(0, len(bank), BANK_ROWS):
+        block = slice(start, start + BANK_ROWS)
+        norms[block] = np.linalg.norm(bank[block].astype(np.float64), axis=1)
+    return norms
 
 
 def gather(
@@ -118,12 +149,49 @@ def gather(
     spread : numpy.ndarray
         (N,) float32 root of the gene-mean weighted variance among the matches.
     """
+    count, genes = len(matches.indices), expression.shape[1]
+    mean = np.empty((count, genes), dtype=np.float32)
+    spread = np.empty(count, dtype=np.float32)
+    for rows, weights, values in _blocks(matches, expression):
+        level = weights @ values  # (n, G)
+        variance = np.maximum(weights @ (values * values) - level * level, 0.0)
+        mean[rows], spread[rows] = level, np.sqrt(variance.mean(axis=1))
+    return mean, spread
+
+
+def gene_spread(matches: Matches, expression: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Weighted spread of each gene among the matches.
+
+    Parameters
+    ----------
+    matches : Matches
+        For N queries over a bank of M spots.
+    expression : numpy.ndarray
+        (M, G) expression of the bank.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N, G) float32 root of the weighted variance.
+    """
+    found = np.empty((len(matches.indices), expression.shape[1]), dtype=np.float32)
+    for rows, weights, values in _blocks(matches, expression):
+        level = weights @ values
+        found[rows] = np.sqrt(np.maximum(weights @ (values * values) - level * level, 0.0))
+    return found
+
+
+def _blocks(
+    matches: Matches, expression: NDArray[np.floating]
+) -> Iterator[tuple[slice, sparse.csr_matrix, NDArray[np.float64]]]:
+    """Some queries at a time: weights (n, m) over the m spots that they match, and their expression."""
     count, k = matches.indices.shape
-    pointers = np.arange(0, count * k + 1, k)
-    weights = sparse.csr_matrix(
-        (matches.weights.ravel(), matches.indices.ravel(), pointers), shape=(count, len(expression))
-    )
-    values = expression.astype(np.float64)
-    mean = weights @ values  # (N, G)
-    variance = np.maximum(weights @ (values * values) - mean * mean, 0.0)
-    return mean.astype(np.float32), np.sqrt(variance.mean(axis=1)).astype(np.float32)
+    step = max(1, BLOCK_BYTES // (8 * k * max(1, expression.shape[1])))
+    for start in range(0, count, step):
+        rows = slice(start, min(start + step, count))
+        spots, places = np.unique(matches.indices[rows], return_inverse=True)
+        pointers = np.arange(0, places.size + 1, k)
+        weights = sparse.csr_matrix(
+            (matches.weights[rows].ravel(), places.ravel(), pointers), shape=(rows.stop - start, len(spots))
+        )
+        yield rows, weights, expression[spots].astype(np.float64)

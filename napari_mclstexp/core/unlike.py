@@ -68,7 +68,7 @@ class Unlike:
                 stored[n].astype(np.float64) for n in ("centre", "precision", "limit")
             )
         except KeyError as error:
-            msg = f"What the bundle knows of its tissue lacks {error.args[0]}. Get a fresh copy of the bundle."
+            msg = f"What the bundle knows of its tissue lacks its {error.args[0]}. Get a fresh copy of it."
             raise BundleError(msg) from error
         shapes = (centre.shape, precision.shape, limit.shape)
         right = shapes == ((APPEARANCE,), (APPEARANCE, APPEARANCE), (1,))

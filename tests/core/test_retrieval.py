@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -176,3 +178,54 @@ def test_corrected_spots_hear_only_their_neighbourhood_and_move_with_it() -> Non
     far = np.hypot(row, col) > 6
     np.testing.assert_array_equal(after[far], before[far])
     assert np.abs(after[0] - before[0]).max() > 1e-3
+
+
+def test_blocks_of_the_bank_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from napari_mclstexp.core import retrieval
+
+    rng = np.random.default_rng(3)
+    bank, asked = rng.normal(size=(500, 16)), rng.normal(size=(40, 16))
+    bank[300:320] = bank[100:120]  # equal ones, far apart
+    values = rng.normal(size=(500, 7)).astype(np.float32)
+    whole = match(asked, bank, 30)
+    monkeypatch.setattr(retrieval, "QUERY_ROWS", 7)
+    monkeypatch.setattr(retrieval, "BANK_ROWS", 13)
+    parts = match(asked, bank, 30)
+    cosine = (asked @ bank.T) / np.outer(np.linalg.norm(asked, axis=1), np.linalg.norm(bank, axis=1))
+    by_hand = np.argsort(-np.round(cosine, 12), axis=1, kind="stable")[:, :30]
+    np.testing.assert_array_equal(parts.indices, by_hand)
+    np.testing.assert_array_equal(whole.indices, parts.indices)
+    np.testing.assert_allclose(whole.weights, parts.weights, rtol=1e-9)
+    once = gather(whole, values)
+    monkeypatch.setattr(retrieval, "BLOCK_BYTES", 1)
+    for a, b in zip(once, gather(whole, values), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    by_gene = retrieval.gene_spread(whole, values)
+    first = whole.weights[0] @ (values[whole.indices[0]] - whole.weights[0] @ values[whole.indices[0]]) ** 2
+    np.testing.assert_allclose(by_gene[0], np.sqrt(first), rtol=1e-5)
+    np.testing.assert_allclose(np.sqrt((by_gene**2).mean(axis=1)), once[1], rtol=1e-5)
+
+
+MILLION = """
+import resource, sys
+import numpy as np
+from napari_mclstexp.core.retrieval import gather, match
+rng = np.random.default_rng(0)
+bank = rng.standard_normal((1_000_000, 256), dtype=np.float32)
+values = np.zeros((1_000_000, 2), dtype=np.float32)
+values[:, 0] = np.arange(1_000_000) % 7
+asked = bank[::20_000] + 0.01
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+before = peak()
+found = match(asked, bank, 50)
+gather(found, values)
+assert found.indices[:, 0].tolist() == list(range(0, 1_000_000, 20_000))
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="peak memory is asked of the resource module")
+def test_a_bank_of_a_million_spots_is_searched_within_a_gibibyte() -> None:
+    done = subprocess.run([sys.executable, "-c", MILLION], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 1.0  # GiB beyond the bank itself
