@@ -489,7 +489,7 @@ def test_train_show_and_verify(run: Callable[..., Outcome], section: Path, tmp_p
     assert "Anna" not in ended.out
     shown = run("bundle", "show", out)
     assert shown.code == 0
-    for word in ("corrected", "32 px over 112 um", "6:", "30 spots", "discloses"):
+    for word in ("corrected", "32 px over 72 um", "6:", "30 spots", "discloses"):
         assert word in shown.out
     assert "whole" in run("bundle", "verify", out).out
     spec = json.loads((out / "bundle.json").read_text(encoding="utf-8"))

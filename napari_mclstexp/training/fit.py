@@ -43,7 +43,6 @@ from napari_mclstexp.training.reference import (
 )
 from napari_mclstexp.training.ridge import fit_head
 from napari_mclstexp.training.weights import (
-    Average,
     describe_initial,
     load_initial,
     round_to_half,
@@ -350,8 +349,6 @@ class _Fit:
         processes.copy_first(model, self.regression)
         self.steps = len(data.section) // self.batch
         self.optimiser, self.schedule = self._optimiser()
-        averaged = not self.paper and options.ema > 0
-        self.average = Average(model, options.ema) if averaged else None
 
     def _batch(self) -> int:
         """Spots a step: as many for each process."""
@@ -417,8 +414,6 @@ class _Fit:
                 done = (epoch - 1) * self.steps + step
                 left = (time.monotonic() - began) / done * (epochs * self.steps - done)
                 yield TrainingProgress(epoch, epochs, step, self.steps, losses / step, hits / step, left)
-        if self.average is not None:
-            self.average.copy_to(self.model)
         self.processes.copy_first(self.model)
         return history
 
@@ -429,7 +424,6 @@ class _Fit:
             "regression": self.regression,
             "optimiser": self.optimiser,
             "schedule": self.schedule,
-            "average": self.average,
         }
         return {name: part for name, part in parts.items() if part is not None}
 
@@ -469,8 +463,6 @@ class _Fit:
         self.optimiser.step()
         if self.schedule is not None:
             self.schedule.step()
-        if self.average is not None:
-            self.average.update(self.model)
         target = torch.arange(len(rows), device=logits.device)
         return float(mean), float((logits.argmax(1) == target).float().mean())
 

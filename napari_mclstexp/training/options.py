@@ -45,9 +45,6 @@ class TrainingOptions:
         um of a patch's side (mode ``corrected``); None: 1.2 times the distance between spots.
     stain : float
         Strength of the shift of each stain in augmentation (mode ``corrected``).
-    ema : float
-        Share that the running average of the weights keeps at each step; the average is what the bundle
-        holds. 0: the last weights themselves, as always in mode ``paper``.
     initial : str
         What the image encoder begins with: ``random``, ``imagenet`` (torchvision's), or a file of
         torchvision's densenet121.
@@ -74,7 +71,6 @@ class TrainingOptions:
     patch_px: int = 112
     field_um: float | None = None
     stain: float = 0.15
-    ema: float = 0.99
     initial: str = "random"
     allow_download: bool = False
     top_k: int = TOP_K
@@ -125,9 +121,6 @@ def check_options(options: TrainingOptions) -> None:
         raise SectionError(msg)
     if options.top_k < 1:
         msg = f"top-k is {options.top_k}. Choose 1 or more."
-        raise SectionError(msg)
-    if not 0 <= options.ema < 1:
-        msg = f"The average of the weights cannot keep a share of {options.ema}. Choose 0 (none) to 0.999."
         raise SectionError(msg)
     check_initial(options)
 

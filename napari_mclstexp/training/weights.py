@@ -1,4 +1,4 @@
-"""Weights before, during and after training: what they start from, their running average, their rounding."""
+"""Weights before and after training: what they start from, and their rounding."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_mclstexp.training.data import TrainingData
     from napari_mclstexp.training.options import TrainingOptions
 
-__all__ = ["INITIAL", "Average", "check_initial", "describe_initial", "load_initial", "round_to_half"]
+__all__ = ["INITIAL", "check_initial", "describe_initial", "load_initial", "round_to_half"]
 
 INITIAL = RANDOM, IMAGENET = "random", "imagenet"
 OLD_KEY = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)")
@@ -38,57 +38,6 @@ PATIENCE_S = 30.0
 
 HALF_COSINE = 0.9999
 """Weights are stored as float16 where every patch embedding keeps at least this cosine."""
-
-
-class Average:
-    """Exponential moving average of a network's parameters over the steps of its training.
-
-    The average of the last hundred or so steps predicts better than the last step alone (Polyak averaging).
-    Running statistics of batch normalisation are averages already, and are left to the network.
-
-    Parameters
-    ----------
-    model : MclSTExp
-        Before its first step.
-    decay : float
-        Share that the average keeps at each step, once warm: min(decay, (1 + t) / (10 + t)) at step t.
-
-    Attributes
-    ----------
-    values : dict of str to torch.Tensor
-        The averaged parameters.
-    steps : int
-        Steps that they average.
-    """
-
-    def __init__(self, model: MclSTExp, decay: float) -> None:
-        self.decay, self.steps = decay, 0
-        self.values = {name: p.detach().clone() for name, p in model.named_parameters()}
-
-    @torch.no_grad()
-    def update(self, model: MclSTExp) -> None:
-        """Take the parameters after one more step into the average."""
-        keep = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for name, parameter in model.named_parameters():
-            self.values[name].lerp_(parameter, 1 - keep)
-        self.steps += 1
-
-    @torch.no_grad()
-    def copy_to(self, model: MclSTExp) -> None:
-        """Make the average the network's own parameters."""
-        for name, parameter in model.named_parameters():
-            parameter.copy_(self.values[name])
-
-    def state_dict(self) -> dict[str, Tensor | int]:
-        """The average, to be stored."""
-        return {**self.values, "": self.steps}
-
-    @torch.no_grad()
-    def load_state_dict(self, state: dict[str, Tensor | int]) -> None:
-        """Go on from a stored average."""
-        for name, value in self.values.items():
-            value.copy_(torch.as_tensor(state[name]))
-        self.steps = int(state[""])
 
 
 def check_initial(options: TrainingOptions) -> None:

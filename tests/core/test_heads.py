@@ -107,10 +107,10 @@ def test_levels_of_sections_are_taken_off_the_bank() -> None:
 
 
 def test_a_head_that_is_none_or_lacks_its_regression_is_refused_with_the_choice() -> None:
-    with pytest.raises(BundleError, match="no ridge regression for head 'mean'. Choose retrieval or retr"):
+    with pytest.raises(BundleError, match=r"no ridge regression for head 'mean'\. Choose retrieval or retr"):
         check_head("mean", None)
     ridge = Ridge(np.zeros((1, DESCRIBED), np.float32), np.zeros(1, np.float32))
-    with pytest.raises(BundleError, match="no head 'oracle'. Choose retrieval, retrieval-softmax, ridge or"):
+    with pytest.raises(BundleError, match=r"no head 'oracle'\. Choose retrieval, retrieval-softmax, ri"):
         check_head("oracle", ridge)
     assert [check_head(head, ridge) for head in HEADS] == list(HEADS)
 
@@ -127,7 +127,8 @@ def test_patients_among_the_matches_and_the_heaviest_of_them() -> None:
 
 
 def test_what_is_said_of_a_gene_goes_by_its_interval() -> None:
-    told = held_out(3, pcc=np.array([0.4, 0.4, 0.05], np.float32), low=np.array([0.2, -0.1, 0.01], np.float32))
+    pcc, low = (np.array(a, np.float32) for a in ([0.4, 0.4, 0.05], [0.2, -0.1, 0.01]))
+    told = held_out(3, pcc=pcc, low=low)
     assert told.predictable().tolist() == [True, False, False]
     assert told.about(0).startswith("PCC 0.40 (0.20 to ")
     assert "same patient in training" in told.about(0)
@@ -168,7 +169,7 @@ def test_no_pictures_are_kept_unless_asked_for(trained: tuple[Bundle, bool]) -> 
     ("spoil", "why"),
     [
         (lambda t: t.update({"ridge.weight": t["ridge.weight"][:, :-1]}), "ridge head has the wrong shape"),
-        (lambda t: t.update({"ridge.bias": t["ridge.bias"] * np.nan}), "ridge head has the wrong shape, or num"),
+        (lambda t: t.update({"ridge.bias": t["ridge.bias"] * np.nan}), "ridge head .* that are not finite"),
         (lambda t: t.pop("ridge.bias"), "ridge head lacks its bias"),
         (lambda t: [t.pop(k) for k in list(t) if k.startswith("ridge")], "lacks the ridge regression"),
         (lambda t: t.update({"held_out.pcc": t["held_out.pcc"][:-1]}), "evaluation has the wrong shape"),
@@ -184,7 +185,8 @@ def test_spoilt_parts_are_refused_by_name(told: Path, spoil: Callable[[dict], ob
     spoil(stored)
     (told / "beside.safetensors").write_bytes(safetensors.numpy.save(stored))
     spec = json.loads((told / "bundle.json").read_text())
-    spec["sha256"]["beside.safetensors"] = hashlib.sha256((told / "beside.safetensors").read_bytes()).hexdigest()
+    content = (told / "beside.safetensors").read_bytes()
+    spec["sha256"]["beside.safetensors"] = hashlib.sha256(content).hexdigest()
     (told / "bundle.json").write_text(json.dumps(spec))
     with pytest.raises(BundleError, match=why):
         load_bundle(told)

@@ -27,7 +27,10 @@ def loaded_by(statement: str, unwanted: tuple[str, ...]) -> str:
 
 
 def test_core_and_training_load_no_window() -> None:
-    modules = ("core.pipeline", "core.export", "core.encode", "training.fit", "training.section_score", "session")
+    modules = (
+        "core.pipeline", "core.export", "core.encode", "training.fit", "training.evaluate",
+        "training.section_score", "session",
+    )  # fmt: skip
     names = ", ".join(f"napari_mclstexp.{module}" for module in modules)
     assert loaded_by(f"import {names}", WINDOW) == ""
 

@@ -21,7 +21,6 @@ from napari_mclstexp.training.fit import TrainingOptions, contrastive_loss, trai
 from napari_mclstexp.training.scores import pearson
 from napari_mclstexp.training.section_score import score_section
 from napari_mclstexp.training.sections import read_section
-from napari_mclstexp.training.weights import Average
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -276,29 +275,6 @@ def test_a_real_section_trains(real: Path, tmp_path: Path) -> None:
     loaded = load_bundle(save_bundle(bundle, tmp_path / "b", half=half))
     assert len(loaded.spec.genes) > 700
     assert loaded.spec.sections[0]["patient"] == "P1"
-
-
-def test_the_bundle_holds_the_running_average_of_the_weights(two: list[Path]) -> None:
-    averaged, last = (fit(two[:1], batch_size=4, epochs=3, ema=e)[1][0].weights for e in (0.99, 0))
-    norm = [k for k in last if k.endswith(("running_mean", "running_var"))]
-    assert norm
-    assert all(torch.equal(averaged[k], last[k]) for k in norm)  # the network's own
-    assert not torch.equal(
-        averaged["image_projection.projection.weight"], last["image_projection.projection.weight"]
-    )
-
-
-def test_the_average_of_weights_by_hand() -> None:
-    model = torch.nn.Linear(1, 1, bias=False)
-    average = Average(model, 0.2)  # type: ignore[arg-type]
-    expected = float(model.weight.detach())
-    for step, value in enumerate((1.0, 2.0, 5.0)):
-        model.weight.data.fill_(value)
-        average.update(model)  # type: ignore[arg-type]
-        keep = min(0.2, (1 + step) / (10 + step))
-        expected = keep * expected + (1 - keep) * value
-    average.copy_to(model)  # type: ignore[arg-type]
-    assert float(model.weight.detach()) == pytest.approx(expected)
 
 
 def test_stains_shift_by_hand() -> None:
