@@ -60,9 +60,9 @@ def evaluate(
     """
     from napari_mclstexp.core.bundle import load_bundle
     from napari_mclstexp.training.evaluate import evaluate as run
-    from napari_mclstexp.training.fit import TrainingOptions
     from napari_mclstexp.training.harmonise import harmonise
     from napari_mclstexp.training.held_out import options_of, refuse_other_sections, tell_bundle
+    from napari_mclstexp.training.options import TrainingOptions
     from napari_mclstexp.training.report import refuse_target, summary, write_report
     from napari_mclstexp.training.sections import read_section
     from napari_mclstexp.training.unlike_scores import OtherSlide

@@ -70,9 +70,10 @@ def train(
     from napari_mclstexp.core.bundle import refuse_bundle_target, save_bundle
     from napari_mclstexp.training.checkpoint import Checkpoints
     from napari_mclstexp.training.distributed import started
-    from napari_mclstexp.training.fit import TrainingOptions, train_along
     from napari_mclstexp.training.fit import train as fit
+    from napari_mclstexp.training.fit import train_along
     from napari_mclstexp.training.harmonise import harmonise
+    from napari_mclstexp.training.options import TrainingOptions
     from napari_mclstexp.training.sections import read_section
 
     with started(device) as processes:

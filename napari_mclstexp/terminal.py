@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_mclstexp.core.scale import Scale
     from napari_mclstexp.core.slide import Slide
     from napari_mclstexp.training.evaluate import EvaluationProgress
-    from napari_mclstexp.training.fit import TrainingProgress
+    from napari_mclstexp.training.options import TrainingProgress
 
 __all__ = [
     "Interruptible",

@@ -186,7 +186,8 @@ def section(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained(section: Path) -> tuple[Bundle, bool]:
     """Model of mode ``corrected`` from one epoch on `section`, and whether it can be stored as float16."""
-    from napari_mclstexp.training.fit import TrainingOptions, train
+    from napari_mclstexp.training.fit import train
+    from napari_mclstexp.training.options import TrainingOptions
     from napari_mclstexp.training.sections import read_section
 
     options = TrainingOptions(epochs=1, patch_px=32, batch_size=10, top_k=8, device="cpu", name="tiny")

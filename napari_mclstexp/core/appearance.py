@@ -44,12 +44,13 @@ def appearance(patches: NDArray[np.uint8]) -> NDArray[np.float32]:
     unmix = np.linalg.inv(STAINS / np.linalg.norm(STAINS, axis=1, keepdims=True)).astype(np.float32)
     for start in range(0, count, 64):
         rows = slice(start, start + 64)
-        pixels = patches[rows].astype(np.float32) / 255.0  # (B, P, P, 3)
-        stains = -np.log(np.maximum(pixels, 1 / 255)) @ unmix  # (B, P, P, 3)
-        spread = [a for c in (pixels, stains) for a in (c.mean(axis=(1, 2)), c.std(axis=(1, 2)))]
-        levels = np.quantile(stains[..., :2], (0.1, 0.25, 0.5, 0.75, 0.9), axis=(1, 2))  # (5, B, 2)
+        pixels = np.moveaxis(patches[rows], 3, 1).astype(np.float32, order="C") / 255.0  # (B, 3, P, P)
+        colours = pixels.reshape(len(pixels), 3, -1)  # (B, 3, P * P)
+        stains = unmix.T @ -np.log(np.maximum(colours, 1 / 255))
+        spread = [a for c in (colours, stains) for a in (c.mean(axis=2), c.std(axis=2))]
+        levels = np.quantile(stains[:, :2], (0.1, 0.25, 0.5, 0.75, 0.9), axis=2)  # (5, B, 2)
         texture = []
-        grey = pixels.mean(axis=3)  # (B, P, P)
+        grey = pixels.mean(axis=1)  # (B, P, P)
         for sigma in SCALES:
             smooth = grey if sigma == 0 else ndimage.gaussian_filter(grey, (0, sigma, sigma))
             steep = np.log(

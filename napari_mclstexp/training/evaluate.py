@@ -18,11 +18,13 @@ from napari_mclstexp.core.device import choose_device
 from napari_mclstexp.core.held_out import COVERAGE
 from napari_mclstexp.training.data import TrainingData, load_training_data
 from napari_mclstexp.training.evaluation import PANELS, Evaluation, HeldOutSection
-from napari_mclstexp.training.fit import check_options, fit_network, patch_field, recipe_of
+from napari_mclstexp.training.fit import patch_field
 from napari_mclstexp.training.fold_scores import FoldOutcome, score_fold
 from napari_mclstexp.training.folds import make_folds, refuse_leaks
 from napari_mclstexp.training.kept import keep_network, load_network, network_file
 from napari_mclstexp.training.methods import HEAD_METHODS, METHODS
+from napari_mclstexp.training.network import fit_network
+from napari_mclstexp.training.options import check_options, recipe_of
 from napari_mclstexp.training.preprocess import choose_genes, expression_of, listed_genes, rich_spots
 from napari_mclstexp.training.scores import covering_width
 from napari_mclstexp.training.unlike_scores import read_others
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_mclstexp.training.fit import Fitted
     from napari_mclstexp.training.folds import Fold, LeaveOut
+    from napari_mclstexp.training.network import Fitted
     from napari_mclstexp.training.options import TrainingOptions, TrainingProgress
     from napari_mclstexp.training.sections import Section
     from napari_mclstexp.training.unlike_scores import OtherSlide

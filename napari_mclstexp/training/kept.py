@@ -12,7 +12,8 @@ import safetensors.torch
 
 from napari_mclstexp.core.atomic import write_file
 from napari_mclstexp.core.model import MclSTExp
-from napari_mclstexp.training.fit import Fitted, position_rows, recipe_of
+from napari_mclstexp.training.network import Fitted, position_rows
+from napari_mclstexp.training.options import recipe_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 FIELD_UM = 112.0
 """Side of the tissue field of a patch, 224 px at 0.5 um per px, where the distance of spots is unknown."""
+PAPER_PATCH_PX = 224
+"""Side of a patch in mode ``paper``, in px of the slide."""
 TOP_K = 200
 NO_RECIPE = ("genes", "device", "name", "licence", "thumbnails", "allow_download")
 """Options that do not change what is trained, or that the bundle tells otherwise."""
@@ -109,6 +111,11 @@ class TrainingProgress:
     accuracy: float
     seconds_left: float
     note: str = ""
+
+
+def patch_side(options: TrainingOptions) -> int:
+    """Pixels of a patch's side."""
+    return PAPER_PATCH_PX if options.mode == "paper" else options.patch_px
 
 
 def check_options(options: TrainingOptions) -> None:

@@ -13,6 +13,7 @@ from napari_mclstexp.core.bundle_beside import THUMBNAIL_PX
 from napari_mclstexp.core.context import Queries, Seen, centred, neighbours
 from napari_mclstexp.core.encode import encode_patches, encode_spots
 from napari_mclstexp.core.heads import Bank
+from napari_mclstexp.training.options import patch_side
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,7 +106,7 @@ def encode_data(
 
 def centre_crop(wide: NDArray[np.uint8], options: TrainingOptions) -> NDArray[np.uint8]:
     """Middle (N, P, P, 3) of patches that were read wider, as they are predicted from."""
-    side = 224 if options.mode == "paper" else options.patch_px
+    side = patch_side(options)
     start = (wide.shape[1] - side) // 2
     return np.ascontiguousarray(wide[:, start : start + side, start : start + side])
 

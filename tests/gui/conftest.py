@@ -45,7 +45,8 @@ from qtpy.QtWidgets import (
 from steps import finish
 
 from napari_mclstexp.core.bundle import save_bundle
-from napari_mclstexp.training.fit import TrainingOptions, train
+from napari_mclstexp.training.fit import train
+from napari_mclstexp.training.options import TrainingOptions
 from napari_mclstexp.training.sections import read_section
 from napari_mclstexp.training.synthetic import make_section
 

@@ -15,7 +15,8 @@ from napari_mclstexp.core.patches import Field
 from napari_mclstexp.errors import SectionError
 from napari_mclstexp.training.data import load_training_data
 from napari_mclstexp.training.distributed import ALONE, Processes, started
-from napari_mclstexp.training.fit import TrainingOptions, fit_network
+from napari_mclstexp.training.network import fit_network
+from napari_mclstexp.training.options import TrainingOptions
 from napari_mclstexp.training.sections import read_section
 
 if TYPE_CHECKING:
@@ -32,15 +33,17 @@ import torch
 from steps import finish
 from torch import nn
 from napari_mclstexp.core.patches import Field
-from napari_mclstexp.training import fit
+from napari_mclstexp.training import loop, network
 from napari_mclstexp.training.data import load_training_data
 from napari_mclstexp.core.patches import Field
 from napari_mclstexp.errors import SectionError
 from napari_mclstexp.training.data import load_training_data
-from napari_mclstexp.training.fit import TrainingOptions, fit_network
+from napari_mclstexp.training.network import fit_network
+from napari_mclstexp.training.options import TrainingOptions
 from napari_mclstexp.training.sections import read_section
 from napari_mclstexp.training.distributed import ALONE, started
-from napari_mclstexp.training.fit import TrainingOptions, fit_network
+from napari_mclstexp.training.network import fit_network
+from napari_mclstexp.training.options import TrainingOptions
 from napari_mclstexp.training.sections import read_section
 
 path, out = sys.argv[1:]
@@ -53,9 +56,9 @@ def gradients(mode, processes):
     '''Of one step from the same weights, batch normalisation apart (it sees a share alone).'''
     torch.manual_seed(1)
     options = TrainingOptions(mode=mode, patch_px=32, batch_size=10, device="cpu")
-    rows = fit.position_rows(data, options)
-    model = fit.MclSTExp(data.expression.shape[1], mode, rows)
-    run = fit._Fit(model, data, options, device, processes)
+    rows = network.position_rows(data, options)
+    model = network.MclSTExp(data.expression.shape[1], mode, rows)
+    run = loop.Loop(model, data, options, device, processes)
     model.eval()
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
     loss, accuracy = run._step(torch.arange(10))
@@ -64,7 +67,7 @@ def gradients(mode, processes):
 
 with started("cpu") as processes:
     told = {"gradients": {}}
-    fit.PAPER_PATCH_PX = 32
+    loop.patch_side = lambda options: 32
     for mode in ("corrected", "paper"):
         told["gradients"][mode] = gradients(mode, processes), gradients(mode, ALONE)
     options = TrainingOptions(epochs=4, patch_px=32, batch_size=10, device="cpu")
@@ -148,15 +151,15 @@ def test_the_command_under_torchrun_speaks_once_and_its_bundle_loads(
 FAILS_ON_THE_SECOND = """
 import os
 from napari_mclstexp.cli import main
-from napari_mclstexp.training import fit
+from napari_mclstexp.training import loop, network
 from napari_mclstexp.errors import ModelError
-step, done = fit._Fit._step, []
+step, done = loop.Loop._step, []
 def fails(self, rows):
     done.append(rows)
     if os.environ["RANK"] == "1" and len(done) == 5:  # in the second epoch
         raise ModelError("The second process has had enough.")
     return step(self, rows)
-fit._Fit._step = fails
+loop.Loop._step = fails
 main()
 """
 

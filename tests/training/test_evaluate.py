@@ -14,7 +14,7 @@ from napari_mclstexp.core.bundle import load_bundle
 from napari_mclstexp.errors import ModelError
 from napari_mclstexp.training import evaluate as module
 from napari_mclstexp.training.evaluate import evaluate
-from napari_mclstexp.training.fit import TrainingOptions
+from napari_mclstexp.training.options import TrainingOptions
 from napari_mclstexp.training.sections import read_section
 
 if TYPE_CHECKING:

@@ -17,7 +17,9 @@ from napari_mclstexp.core.patches import Field
 from napari_mclstexp.errors import MclstexpError, ModelError, SectionError
 from napari_mclstexp.training.augment import augment, centre, restain
 from napari_mclstexp.training.data import load_training_data
-from napari_mclstexp.training.fit import TrainingOptions, contrastive_loss, train
+from napari_mclstexp.training.fit import train
+from napari_mclstexp.training.loop import contrastive_loss
+from napari_mclstexp.training.options import TrainingOptions
 from napari_mclstexp.training.scores import pearson
 from napari_mclstexp.training.section_score import score_section
 from napari_mclstexp.training.sections import read_section
@@ -251,7 +253,7 @@ def test_scoring_takes_a_section_that_was_not_trained_on(
 
 
 def test_a_loss_that_explodes_ends_the_training(two: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    from napari_mclstexp.training import fit as module
+    from napari_mclstexp.training import loop as module
 
     monkeypatch.setattr(module, "contrastive_loss", lambda logits: logits.sum() * float("nan"))
     with pytest.raises(ModelError, match="not finite"):

@@ -21,7 +21,8 @@ from napari_mclstexp.core.patches import Field
 from napari_mclstexp.errors import ExportError
 from napari_mclstexp.training.checkpoint import CheckpointError, Checkpoints, Kept, fingerprint
 from napari_mclstexp.training.data import load_training_data
-from napari_mclstexp.training.fit import TrainingOptions, fit_network, recipe_of
+from napari_mclstexp.training.network import fit_network
+from napari_mclstexp.training.options import TrainingOptions, recipe_of
 from napari_mclstexp.training.sections import read_section
 
 if TYPE_CHECKING:
@@ -217,14 +218,14 @@ def whole(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 KILLED_WITHIN_AN_EPOCH = """
 import os, signal
-from napari_mclstexp.training import fit
-step, done = fit._Fit._step, []
+from napari_mclstexp.training import loop
+step, done = loop.Loop._step, []
 def deadly(self, rows):
     done.append(step(self, rows))
     if len(done) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return done[-1]
-fit._Fit._step = deadly
+loop.Loop._step = deadly
 """
 
 FULL_AT_THE_SECOND_CHECKPOINT = """
