@@ -119,7 +119,10 @@ def score_fold(
         looks = baselines.texture(centre_crop(data.patches[rows], options))
         keep = rich_spots(section, options.min_counts)
         measured = _measured(section, genes, keep)
-        judge = _Judge(measured, data.positions[rows], part.expression.mean(axis=0), columns, options.seed)
+        labels = None if section.labels is None else section.labels[keep]
+        judge = _Judge(
+            measured, data.positions[rows], part.expression.mean(axis=0), columns, labels, options.seed
+        )
         by_head, matches = trained.heads(seen)
         scores = {}
         for key, predicted in (*by_head.items(), *trained.others(alone, seen, looks)):
@@ -165,6 +168,7 @@ class _Judge:
         positions: NDArray[np.float64],
         level: NDArray[np.float32],
         columns: NDArray[np.intp],
+        labels: NDArray[np.str_] | None,
         seed: int,
     ) -> None:
         self.measured, self.columns, self.seed = measured, columns, seed
@@ -174,7 +178,11 @@ class _Judge:
         self.near = _touching(positions)
         self.morans = morans_i(measured[:, self.known], self.near)
         counts = [k for k in DOMAIN_COUNTS if k < len(measured)]
-        self.clusters = {k: cluster(measured[:, self.known], k, seed) for k in counts}
+        self.truth: dict[str, tuple[int, NDArray[np.generic]]] = {
+            f"{k} clusters": (k, cluster(measured[:, self.known], k, seed).astype(str)) for k in counts
+        }
+        if labels is not None and 1 < len(np.unique(labels[labels != ""])) < len(measured):
+            self.truth["regions"] = (len(np.unique(labels[labels != ""])), labels)
 
     def score(self, predicted: NDArray[np.floating]) -> SectionScore:
         """Score a prediction (N, genes of the model)."""
@@ -187,11 +195,11 @@ class _Judge:
         spread = truth.var(axis=0)
         varies = spread > 1e-9
         domains = {}
-        for k, labels in self.clusters.items():
-            mine = cluster(guess, k, self.seed)
-            domains[f"{k} clusters"] = (
-                float(adjusted_rand_score(labels, mine)),
-                float(normalized_mutual_info_score(labels, mine)),
+        for what, (k, labels) in self.truth.items():
+            mine, named = cluster(guess, k, self.seed), labels != ""
+            domains[what] = (
+                float(adjusted_rand_score(labels[named], mine[named])),
+                float(normalized_mutual_info_score(labels[named], mine[named])),
             )
         return SectionScore(
             BlockSums.of(full, self.measured, self.blocks),

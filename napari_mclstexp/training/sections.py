@@ -7,13 +7,13 @@ full-resolution image; and an ``.h5ad`` that names its slide.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from napari_mclstexp.core.measured.h5ad import named_slide, read_h5ad, read_slide_of
+from napari_mclstexp.core.measured.h5ad import named_slide, read_h5ad, read_labels, read_slide_of
 from napari_mclstexp.core.measured.spots import MeasuredSpots
 from napari_mclstexp.core.measured.st import COUNTS, COUNTS_SUFFIX, read_st
 from napari_mclstexp.core.measured.st_geo import GeoFiles, geo_files, read_st_geo
@@ -21,6 +21,8 @@ from napari_mclstexp.core.measured.visium import read_visium, visium_folder
 from napari_mclstexp.errors import SectionError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from scipy import sparse
 
 
@@ -32,9 +34,12 @@ class Section(MeasuredSpots):
     ----------
     slide : pathlib.Path
         The H&E image; where `scale` is None, its own scale counts.
+    labels : numpy.ndarray or None
+        (N,) str a pathologist's region of each spot, empty where it has none; None where nobody named any.
     """
 
     slide: Path
+    labels: NDArray[np.str_] | None = None
 
     def __post_init__(self) -> None:
         MeasuredSpots.__post_init__(self)  # super() does not find its way in a class with slots
@@ -133,7 +138,7 @@ def _read_h5ad(path: Path, image: Path | None) -> Section:
             )
             raise SectionError(msg)
         image = named_slide(path, named)
-    return _paired(spots, image)
+    return replace(_paired(spots, image), labels=read_labels(path))
 
 
 def _paired(spots: MeasuredSpots, slide: Path) -> Section:

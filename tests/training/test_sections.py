@@ -431,3 +431,16 @@ def test_other_files_are_no_sections(tmp_path: Path, content: bytes) -> None:
         read_section(str(tmp_path / "absent.h5ad"))
     with pytest.raises(SectionError, match="No section at"):
         read_section(str(tmp_path / "absent"))
+
+
+def test_regions_that_a_pathologist_named_are_read(tmp_path: Path, make_section: Callable[..., Path]) -> None:
+    path = make_section(tmp_path, "R", seed=1, spots=(4, 4))
+    assert read_section(str(path)).labels is None
+    data = ad.read_h5ad(path)
+    data.obs["region"] = pd.Categorical(["tumour", None, *["stroma"] * 14])
+    data.obs["mine"] = ["a"] * 16
+    data.write_h5ad(path)
+    assert read_section(str(path)).labels.tolist() == ["tumour", "", *["stroma"] * 14]
+    data.uns["mclstexp_section"]["labels"] = "mine"
+    data.write_h5ad(path)
+    assert read_section(str(path)).labels.tolist() == ["a"] * 16

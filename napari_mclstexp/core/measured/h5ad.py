@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SPOT_DIAMETER_UM = 65.0
 """What 10x's ``spot_diameter_fullres`` stands for; the spots themselves are 55 um wide."""
+LABELS = "region"
+"""Column of ``obs`` with a pathologist's regions, where the file names no other."""
 MAX_PICTURE_BYTES = 2**30
 FRACTIONS_TO = 16.0
 """A picture of floats up to this goes from 0 to 1, as Matplotlib reads them; of larger ones, to 255."""
@@ -147,6 +149,37 @@ def read_h5ad(path: Path) -> MeasuredSpots:
             raise
         except FAULTS as error:
             msg = f"{path.name} holds positions, counts or a scale of the wrong kind: {error}."
+            raise SectionError(msg) from error
+
+
+def read_labels(path: Path) -> NDArray[np.str_] | None:
+    """Read the regions that a pathologist named.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        An .h5ad file that :func:`read_h5ad` reads.
+
+    Returns
+    -------
+    numpy.ndarray or None
+        (N,) str of ``obs["region"]``, or of the column that ``uns["mclstexp_section"]["labels"]`` names;
+        None where there is no such column. A spot without a region has an empty text.
+
+    Raises
+    ------
+    SectionError
+        The column is of the wrong kind.
+    """
+    with open_h5(path, SectionError, path.name) as file:
+        try:
+            column = str(_about(file).get("labels", LABELS))
+            obs = ad.io.read_elem(file["obs"])
+            if column not in obs:
+                return None
+            return np.array(["" if v != v else str(v) for v in obs[column].tolist()], dtype=np.str_)
+        except FAULTS as error:
+            msg = f"{path.name} holds regions of the wrong kind: {error}."
             raise SectionError(msg) from error
 
 
