@@ -9,7 +9,7 @@ import numpy as np
 from napari_mclstexp.core.heads import HEADS, Bank, predict_by
 from napari_mclstexp.training import baselines
 from napari_mclstexp.training.evaluation import Method
-from napari_mclstexp.training.ridge import fit_head
+from napari_mclstexp.training.ridge import HEAD_PENALTY, fit_head, solve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +84,8 @@ class Trained:
         plain = Bank(bank.embeddings, raw, bank.k, bank.weighting, bank.temperature)
         yield "retrieval-alone", predict_by("retrieval", alone.seen_among(None), plain, None)[0]
         known, asked = baselines.around(self.seen, self.alone.looks), baselines.around(seen, alone.looks)
-        yield "looks-around", baselines.by_ridge(known, bank.values, section, asked)
+        weight, bias = solve(known, bank.values, HEAD_PENALTY)
+        yield "looks-around", asked @ weight + bias
         yield "training-mean", np.broadcast_to(raw.mean(axis=0), (len(alone), raw.shape[1]))
         known, asked = np.hstack((self.alone.looks, self.texture)), np.hstack((alone.looks, texture))
         yield "looks-ridge", baselines.by_ridge(known, raw, section, asked)
