@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import safetensors
 import safetensors.torch
+import torch
 
 from napari_mclstexp.core.atomic import write_file
 from napari_mclstexp.core.model import MclSTExp
@@ -46,7 +47,7 @@ def load_network(path: Path, data: TrainingData, options: TrainingOptions) -> Fi
         model.load_state_dict(safetensors.torch.load(path.read_bytes()))
     except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError, OSError):
         return None
-    return Fitted(model.eval(), history)
+    return Fitted(model.to(memory_format=torch.channels_last).eval(), history)  # as it was trained
 
 
 def keep_network(path: Path, fitted: Fitted) -> None:
