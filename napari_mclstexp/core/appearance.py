@@ -20,7 +20,10 @@ STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
 SCALES = (0.0, 1.0, 2.0, 4.0)
 """Sigma in px of the smoothing before each measure of texture."""
 
-APPEARANCE = 12 + 10 + 2 * len(SCALES)
+COLOURS = 12 + 10
+"""Numbers that describe a patch's colours; those of its texture follow."""
+
+APPEARANCE = COLOURS + 2 * len(SCALES)
 """Numbers that describe a patch."""
 
 
@@ -57,7 +60,5 @@ def appearance(patches: NDArray[np.uint8]) -> NDArray[np.float32]:
                 np.hypot(np.diff(smooth, axis=1)[:, :, :-1], np.diff(smooth, axis=2)[:, :-1]) + 1e-3
             )
             texture += [steep.mean(axis=(1, 2)), steep.std(axis=(1, 2))]
-        found[rows] = np.column_stack(
-            [*spread, levels.transpose(1, 0, 2).reshape(len(grey), -1), *texture]
-        )
+        found[rows] = np.column_stack([*spread, levels.transpose(1, 0, 2).reshape(len(grey), -1), *texture])
     return found

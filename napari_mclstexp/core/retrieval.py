@@ -26,8 +26,8 @@ EPSILON = 1e-8
 QUERY_ROWS, BANK_ROWS = 512, 16_384
 """Queries, and spots of the bank, whose similarities are held at once: 64 MiB, however large the bank."""
 
-TIES = 32
-"""So many more are kept than are asked for, that equal ones at the end are taken in order of the rows."""
+DECIMALS = 12
+"""Of a cosine that count in the order: the last digits go by how the sum was blocked."""
 
 BLOCK_BYTES = 64 * 2**20
 """Bound on the expression that is gathered at once."""
@@ -82,52 +82,74 @@ def match(
         Indices, cosines and weights, each (N, k).
     """
     k = min(k, len(bank))
-    queries64 = queries.astype(np.float64)
-    query_norm = np.linalg.norm(queries64, axis=1)
-    unit = queries64 / np.maximum(query_norm, 1e-12)[:, None]
-    indices = np.empty((len(queries), k), dtype=np.int64)
-    cosine = np.empty((len(queries), k), dtype=np.float64)
-    for start in range(0, len(queries), QUERY_ROWS):
-        rows = slice(start, start + QUERY_ROWS)
-        indices[rows], cosine[rows] = _nearest(unit[rows], bank, k)
-    if weighting == "softmax":
-        raw = np.exp((cosine - cosine[:, :1]) / temperature)
-    else:
-        a, b = query_norm[:, None], _norms(bank)[indices]
-        squared = np.maximum(a * a + b * b - 2.0 * a * b * cosine, 0.0)
-        raw = 1.0 / (squared + EPSILON)
-    return Matches(indices, cosine, raw / raw.sum(axis=1, keepdims=True))
-
-
-def _nearest(
-    unit: NDArray[np.float64], bank: NDArray[np.floating], k: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Rows (N, k) of the bank, and cosines, block by block with the best so far."""
-    best = np.empty((len(unit), 0), dtype=np.int64)
-    values = np.empty((len(unit), 0), dtype=np.float64)
+    unit, length = _unit(queries)
+    indices = np.zeros((len(queries), k), dtype=np.int64)
+    cosine = np.full((len(queries), k), -np.inf)
+    bank_length = np.empty(len(bank))
     for start in range(0, len(bank), BANK_ROWS):
-        block = bank[start : start + BANK_ROWS].astype(np.float64)
-        block /= np.maximum(np.linalg.norm(block, axis=1), 1e-12)[:, None]
-        similarity = np.hstack((values, unit @ block.T))
-        keep = min(k + TIES, similarity.shape[1])
-        # sorted, those of former blocks come first, so that equal ones stay in the order of the rows
-        top = np.sort(np.argpartition(-similarity, keep - 1, axis=1)[:, :keep], axis=1)
-        values = np.take_along_axis(similarity, top, axis=1)
-        former = best.shape[1]
-        known = np.hstack((best, np.full((len(unit), 1), -1)))  # a place to look at for new ones
-        old = np.take_along_axis(known, np.minimum(top, former), axis=1)
-        best = np.where(top < former, old, top - former + start)
-    order = np.argsort(-np.round(values, 12), axis=1, kind="stable")[:, :k]  # the last digits go by the block
-    return np.take_along_axis(best, order, axis=1), np.take_along_axis(values, order, axis=1)
+        spots = slice(start, start + BANK_ROWS)
+        block, bank_length[spots] = _unit(bank[spots])
+        for rows in _query_rows(len(queries)):
+            _keep_nearest(indices[rows], cosine[rows], unit[rows] @ block.T, start)
+    weights = np.empty_like(cosine)
+    for rows in _query_rows(len(queries)):
+        near = cosine[rows]
+        if weighting == "softmax":
+            raw = np.exp((near - near[:, :1]) / temperature)
+        else:
+            a, b = length[rows, None], bank_length[indices[rows]]
+            raw = 1.0 / (np.maximum(a * a + b * b - 2.0 * a * b * near, 0.0) + EPSILON)
+        weights[rows] = raw / raw.sum(axis=1, keepdims=True)
+    return Matches(indices, cosine, weights)
 
 
-def _norms(bank: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Lengths (M,) of the bank's embeddings."""
-    norms = np.empty(len(bank), dtype=np.float64)
-    for start in range(0, len(bank), BANK_ROWS):
-        block = slice(start, start + BANK_ROWS)
-        norms[block] = np.linalg.norm(bank[block].astype(np.float64), axis=1)
-    return norms
+def _query_rows(count: int) -> list[slice]:
+    return [slice(start, start + QUERY_ROWS) for start in range(0, count, QUERY_ROWS)]
+
+
+def _unit(rows: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows (N, D) in float64 at unit length, and their lengths (N,)."""
+    values = rows.astype(np.float64)
+    length = np.linalg.norm(values, axis=1)
+    values /= np.maximum(length, 1e-12)[:, None]
+    return values, length
+
+
+def _keep_nearest(
+    indices: NDArray[np.int64], cosine: NDArray[np.float64], similarity: NDArray[np.float64], start: int
+) -> None:
+    """Let a block of the bank into the nearest so far, in place.
+
+    What is as near as the last of them comes later in the bank and stays out: equal ones are taken in order
+    of the rows, however many they are.
+
+    Parameters
+    ----------
+    indices, cosine : numpy.ndarray
+        (n, k) rows of the bank and their cosines, nearest first; -inf where there is none yet.
+    similarity : numpy.ndarray
+        (n, B) cosines with the block.
+    start : int
+        The block's first row in the bank.
+    """
+    (count, width), k = similarity.shape, cosine.shape[1]
+    margin = 0.5 * 10.0**-DECIMALS
+    enters = similarity > np.round(cosine[:, -1:], DECIMALS) + margin
+    most = enters.sum(axis=1).max(initial=0)
+    if most > 2 * k:  # the first blocks: of a block, no more than its own k nearest and their equals
+        last = np.partition(similarity, width - k, axis=1)[:, width - k, None]
+        enters &= similarity > last - 2 * margin
+        most = enters.sum(axis=1).max()
+    if most == 0:
+        return
+    query, spot = np.nonzero(enters)
+    place = k + np.arange(len(query)) - np.searchsorted(query, np.arange(count))[query]
+    known = np.pad(indices, ((0, 0), (0, most)))
+    values = np.pad(cosine, ((0, 0), (0, most)), constant_values=-np.inf)
+    known[query, place], values[query, place] = start + spot, similarity[query, spot]
+    nearest = np.argsort(-np.round(values, DECIMALS), axis=1, kind="stable")[:, :k]
+    indices[:] = np.take_along_axis(known, nearest, axis=1)
+    cosine[:] = np.take_along_axis(values, nearest, axis=1)
 
 
 def gather(

@@ -71,6 +71,13 @@ def test_equal_matches_have_effective_k_k() -> None:
     np.testing.assert_allclose(trust.effective_k(found), 4, rtol=1e-6)
 
 
+def test_any_number_of_equal_matches_come_in_order_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_mclstexp.core.retrieval.BANK_ROWS", 64)
+    bank = np.repeat(np.random.default_rng(0).normal(size=(5, 16)), 300, axis=0)
+    found = match(bank[[0, 450]], bank, 40)
+    np.testing.assert_array_equal(found.indices, [np.arange(40), np.arange(300, 340)])
+
+
 def test_k_beyond_the_bank_takes_the_whole_bank() -> None:
     assert match(QUERY, BANK, 99).indices.shape == (1, 4)
 
@@ -219,8 +226,17 @@ peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 before = peak()
 found = match(asked, bank, 50)
 gather(found, values)
-assert found.indices[:, 0].tolist() == list(range(0, 1_000_000, 20_000))
 print(peak() - before)
+assert found.indices[:, 0].tolist() == list(range(0, 1_000_000, 20_000))
+asked = asked[:5].astype(float) / np.linalg.norm(asked[:5].astype(float), axis=1, keepdims=True)
+cosine = []
+for start in range(0, 1_000_000, 50_000):
+    part = bank[start : start + 50_000].astype(float)
+    cosine.append(asked @ (part / np.linalg.norm(part, axis=1, keepdims=True)).T)
+cosine = np.hstack(cosine)
+nearest = np.argsort(-cosine, axis=1)[:, :50]
+np.testing.assert_array_equal(found.indices[:5], nearest)
+np.testing.assert_allclose(found.cosine[:5], np.take_along_axis(cosine, nearest, axis=1), atol=1e-12)
 """
 
 
