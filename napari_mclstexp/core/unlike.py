@@ -109,10 +109,10 @@ def fit_unlike(looks: NDArray[np.floating], section: NDArray[np.str_]) -> Unlike
     Raises
     ------
     SectionError
-        There are fewer than two patches.
+        There are fewer than four patches.
     """
-    if len(looks) < 2:
-        msg = "One patch does not tell what a reference looks like. Give sections with more spots."
+    if len(looks) < 4:
+        msg = f"{len(looks)} patches do not tell what a reference looks like. Give sections with more spots."
         raise SectionError(msg)
     groups = section
     if len(section) - np.unique(section, return_counts=True)[1].max() < LEAST_LEFT:
