@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from napari_mclstexp import terminal
-from napari_mclstexp.errors import GridError
+from napari_mclstexp.errors import BundleError, GridError
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 
@@ -36,7 +35,11 @@ def evaluate(
     ] = None,
     unlike: Annotated[
         list[str] | None,
-        typer.Option(help="SLIDE[@MPP] of another organ, to be told apart; may be given again."),
+        typer.Option(help="[WHAT=]SLIDE[@MPP] of another organ, to be told apart; may be given again."),
+    ] = None,
+    patient: Annotated[
+        list[str] | None,
+        typer.Option(help="SECTION=NAME, where its files do not tell the patient; may be given again."),
     ] = None,
     epochs: Annotated[int, typer.Option(help="Passes over all spots.")] = 10,
     seed: Annotated[int, typer.Option(help="Same seed, same figures.")] = 0,
@@ -58,13 +61,15 @@ def evaluate(
 
     Interrupted, it goes on with the folds that are trained when it is started again.
     """
+    from napari_mclstexp.core.atomic import remove_ours
     from napari_mclstexp.core.bundle import load_bundle
     from napari_mclstexp.training.evaluate import evaluate as run
     from napari_mclstexp.training.harmonise import harmonise
     from napari_mclstexp.training.held_out import options_of, refuse_other_sections, tell_bundle
+    from napari_mclstexp.training.kept import NAME, make_folder
     from napari_mclstexp.training.options import TrainingOptions
     from napari_mclstexp.training.report import refuse_target, summary, write_report
-    from napari_mclstexp.training.sections import read_section
+    from napari_mclstexp.training.sections import name_patients, read_section, tell_patients
     from napari_mclstexp.training.unlike_scores import OtherSlide
 
     refuse_target(out, overwrite=overwrite)
@@ -75,11 +80,18 @@ def evaluate(
         if value not in known:
             msg = f"{value!r} is no {option}. Choose {' or '.join(known)}."
             raise GridError(msg)
+    if bundle is not None and panel is not None:
+        msg = "--bundle and --panel exclude each other: a bundle is told of its own genes."
+        raise GridError(msg)
+    if bundle is not None and not bundle.is_dir():
+        msg = f"{bundle.name} is no bundle folder. Evaluate the folder, then zip it."
+        raise BundleError(msg)
     wanted = genes or (str(panel) if panel else "1000")
     loaded = None if bundle is None else load_bundle(bundle)
-    names = wanted if loaded is None else loaded.spec.genes
-    read, symbols = harmonise([read_section(text) for text in sections], names)
+    names = loaded.spec.genes if loaded is not None else str(panel) if panel else wanted
+    read, symbols = harmonise(name_patients([read_section(t) for t in sections], patient or []), names)
     typer.echo(symbols.text())
+    typer.echo(tell_patients(read))
     options = TrainingOptions(
         mode=mode,  # type: ignore[arg-type]
         epochs=epochs,
@@ -96,7 +108,7 @@ def evaluate(
         options = options_of(loaded, device)
         refuse_other_sections(loaded, read)
     others = [OtherSlide.named(text) for text in unlike or ()]
-    networks = out.with_name(f"{out.name}.networks")
+    networks = make_folder(out.resolve().with_name(f"{out.resolve().name}.networks"))
     found = terminal.follow_evaluation(
         run(
             read,
@@ -108,10 +120,10 @@ def evaluate(
         )
     )
     write_report(found, out, overwrite=overwrite)
-    if not keep:
-        shutil.rmtree(networks, ignore_errors=True)
     typer.echo(summary(found))
     typer.echo(f"Wrote {out / 'report.html'}.")
     if bundle is not None:
         told = tell_bundle(bundle, found)
         typer.echo(f"{bundle} now predicts by {told.spec.head}: {told.spec.head_reason}.")
+    if not keep:
+        remove_ours(networks, NAME)

@@ -16,7 +16,11 @@ from typing import TYPE_CHECKING
 from napari_mclstexp.errors import ExportError
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable
+
+PREFIX = ".mclstexp-"
+"""How the names of files begin that are being written."""
 
 
 def refuse_existing(target: Path, *, overwrite: bool) -> None:
@@ -129,10 +133,22 @@ def write_folder(target: Path, write: Callable[[Path], None], *, overwrite: bool
     return target
 
 
+def remove_ours(folder: Path, names: re.Pattern[str]) -> None:
+    """Remove a folder's files of these names, and what was left half written; then the folder, if empty.
+
+    What anybody else put there stays.
+    """
+    with contextlib.suppress(OSError):
+        for file in folder.iterdir():
+            if names.fullmatch(file.name) or file.name.startswith(PREFIX):
+                file.unlink()
+        folder.rmdir()
+
+
 def _sibling(target: Path) -> Path:
     try:
         handle, name = tempfile.mkstemp(
-            prefix=".mclstexp-", suffix=".part" + target.suffix, dir=target.parent
+            prefix=PREFIX, suffix=".part" + target.suffix, dir=target.parent
         )
     except OSError as error:
         raise ExportError(_why(target, error)) from error

@@ -52,23 +52,23 @@ class Queries:
         """Fill some of them in."""
         self.features[at], self.embeddings[at], self.looks[at] = found.features, found.embeddings, found.looks
 
-    def seen_among(self, around: sparse.csr_matrix | None) -> Seen:
-        """Each patch with its surroundings.
+    def seen_among(self, around: sparse.csr_matrix | None, at: slice = slice(None)) -> Seen:
+        """Some patches, each with its surroundings.
 
         Parameters
         ----------
         around : scipy.sparse.csr_matrix or None
-            (N, N) weights of :func:`neighbours`; None: each patch is seen alone.
+            (n, N) weights of :class:`Neighbours`; None: each patch is seen alone.
+        at : slice
+            Which n of the N patches.
         """
+        features, embeddings, looks = self.features[at], self.embeddings[at], self.looks[at]
         if around is None:
-            own = (self.features, self.features, self.looks, self.looks)
-            return Seen(self.embeddings, np.hstack(own))
-        features, embeddings, looks = (
-            np.asarray(around @ part, np.float32) for part in (self.features, self.embeddings, self.looks)
-        )
-        both = self.embeddings + embeddings
+            return Seen(embeddings, np.hstack((features, features, looks, looks)))
+        means = [np.asarray(around @ a, np.float32) for a in (self.features, self.embeddings, self.looks)]
+        both = embeddings + means[1]
         both /= np.maximum(np.linalg.norm(both, axis=1, keepdims=True), 1e-12)
-        return Seen(both, np.hstack((self.features, features, self.looks, looks)))
+        return Seen(both, np.hstack((features, means[0], looks, means[2])))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,8 +91,8 @@ class Seen:
         return Seen(self.embeddings[at], self.described[at])
 
 
-def neighbours(xy_um: NDArray[np.float64], radius_um: float) -> sparse.csr_matrix:
-    """Weights of the mean over the spots within a radius, each spot itself included.
+class Neighbours:
+    """Spots within a radius of each spot.
 
     Parameters
     ----------
@@ -100,22 +100,27 @@ def neighbours(xy_um: NDArray[np.float64], radius_um: float) -> sparse.csr_matri
         (N, 2) x, y of spots of one section or slide.
     radius_um : float
         How far a neighbour may lie.
-
-    Returns
-    -------
-    scipy.sparse.csr_matrix
-        (N, N) float32, each row sums to 1.
     """
-    from scipy.spatial import cKDTree
 
-    count = len(xy_um)
-    pairs = cKDTree(xy_um).query_pairs(radius_um, output_type="ndarray")
-    own = np.arange(count)
-    rows = np.concatenate((own, pairs[:, 0], pairs[:, 1]))
-    columns = np.concatenate((own, pairs[:, 1], pairs[:, 0]))
-    near = sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=(count, count))
-    near.sort_indices()
-    return sparse.csr_matrix(sparse.diags(1 / near.sum(axis=1).A1.astype(np.float32)) @ near)
+    def __init__(self, xy_um: NDArray[np.float64], radius_um: float) -> None:
+        from scipy.spatial import cKDTree
+
+        self._xy, self._radius, self._tree = xy_um, radius_um, cKDTree(xy_um)
+
+    def weights(self, at: slice = slice(None)) -> sparse.csr_matrix:
+        """Weights of the mean over the spots around some, each spot itself included.
+
+        Returns
+        -------
+        scipy.sparse.csr_matrix
+            (n, N) float32, each row sums to 1.
+        """
+        found = self._tree.query_ball_point(self._xy[at], self._radius, return_sorted=True)
+        counts = np.array([len(near) for near in found])
+        pointers = np.concatenate(([0], np.cumsum(counts)))
+        share = np.repeat(1 / counts, counts).astype(np.float32)
+        shape = (len(counts), len(self._xy))
+        return sparse.csr_matrix((share, np.concatenate(found).astype(np.int64), pointers), shape=shape)
 
 
 def centred(expression: NDArray[np.float32], section: NDArray[np.str_]) -> NDArray[np.float32]:

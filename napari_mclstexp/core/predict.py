@@ -13,7 +13,7 @@ import torch
 from napari_mclstexp import __version__
 from napari_mclstexp.core import trust
 from napari_mclstexp.core.appearance import APPEARANCE
-from napari_mclstexp.core.context import Queries, Seen, neighbours
+from napari_mclstexp.core.context import Neighbours, Queries, Seen
 from napari_mclstexp.core.device import choose_device
 from napari_mclstexp.core.encode import encode_patches
 from napari_mclstexp.core.heads import Bank, Head, check_head, predict_by
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 HIRES_PX = 2000
 LOWRES_PX = 600
-CONTEXT_ROWS = 2048
+CONTEXT_ROWS = 512
 """Spots at once where each is seen among its neighbours."""
 CPU_BATCH_PIXELS = 8 * 224 * 224
 """Pixels a batch on the CPU: about a second of work on two cores, so that a cancel is heard soon."""
@@ -130,11 +130,10 @@ def predict(
         )
     if spec.context_um is not None and scale is not None:
         yield Progress("Looking around each spot", total, total, 0.0)
-        xy_um = grid.centres_px[:, ::-1] * (scale.mpp_x, scale.mpp_y)
-        seen = queries.seen_among(neighbours(xy_um, spec.context_um))
+        around = Neighbours(grid.centres_px[:, ::-1] * (scale.mpp_x, scale.mpp_y), spec.context_um)
         for start in range(0, total, CONTEXT_ROWS):
             rows = slice(start, min(start + CONTEXT_ROWS, total))
-            spots.take(rows, seen.rows(rows), chosen_head, bank, bundle)
+            spots.take(rows, queries.seen_among(around.weights(rows), rows), chosen_head, bank, bundle)
             yield Progress("Looking around each spot", rows.stop, total)
 
     yield Progress("Finishing", total, total, 0.0)
@@ -175,7 +174,7 @@ def predict(
         provenance=provenance,
         hires=hires,
         lowres=slide.overview(LOWRES_PX),
-        trust=spots.trust(queries.looks, bundle),
+        trust=spots.trust(queries.looks, bundle, usual=k == spec.top_k and not chosen_head.endswith("softmax")),
         held_out=bundle.beside.held_out,
     )
 
@@ -211,11 +210,12 @@ class _Spots:
         self.patients[at] = trust.patients_among(matches, bundle.patient)
         self.rows[at], self.weights[at] = trust.heaviest(matches)
 
-    def trust(self, looks: NDArray[np.float32], bundle: Bundle) -> trust.SpotTrust:
+    def trust(self, looks: NDArray[np.float32], bundle: Bundle, *, usual: bool) -> trust.SpotTrust:
+        """`usual`: the matches are counted and weighted as they were where the similarities come from."""
         held_out, unlike = bundle.beside.held_out, bundle.beside.unlike
         return trust.SpotTrust(
             self.patients,
-            None if held_out is None else held_out.percentile(self.similarity),
+            held_out.percentile(self.similarity) if held_out is not None and usual else None,
             None if unlike is None else unlike.unlike(looks),
             self.rows,
             self.weights,

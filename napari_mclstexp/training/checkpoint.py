@@ -12,7 +12,6 @@ import hashlib
 import io
 import pickle
 import re
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 
 from napari_mclstexp import __version__
-from napari_mclstexp.core.atomic import write_file
+from napari_mclstexp.core.atomic import remove_ours, write_file
 from napari_mclstexp.errors import ExportError, MclstexpError
 
 if TYPE_CHECKING:
@@ -156,8 +155,8 @@ class Checkpoints:
                 old.unlink()
 
     def remove(self) -> None:
-        """Remove them all, with what a killed process left half written."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove them all, and what was left half written; the folder, too, if it is empty then."""
+        remove_ours(self.folder, NAME)
 
     def _files(self) -> list[Path]:
         if not self.folder.is_dir():

@@ -16,6 +16,7 @@ import torch
 from napari_mclstexp import __version__
 from napari_mclstexp.core.device import choose_device
 from napari_mclstexp.core.held_out import COVERAGE
+from napari_mclstexp.errors import GeneError, SectionError
 from napari_mclstexp.training.data import TrainingData, load_training_data
 from napari_mclstexp.training.evaluation import PANELS, Evaluation, HeldOutSection
 from napari_mclstexp.training.fit import patch_field
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from napari_mclstexp.training.sections import Section
     from napari_mclstexp.training.unlike_scores import OtherSlide
 
+FEWEST = 8
+"""Spots that a section needs to be scored."""
 SHARES = tuple(np.round(np.arange(0.1, 1.01, 0.1), 1).tolist())
 
 
@@ -113,6 +116,17 @@ def evaluate(
         choose_genes([by_name[n] for n in fold.trained], options.genes, options.min_counts) for fold in folds
     ]
     genes = listed_genes(panel) if panel else tuple(sorted(set(chosen[0]).intersection(*chosen[1:])))
+    if not all(set(genes).intersection(own) for own in chosen):
+        what = "No gene of the panel is known to every fold" if panel else "No gene is chosen in every fold"
+        msg = f"{what}. Choose more genes, or other ones."
+        raise GeneError(msg)
+    for section in sections:
+        if (rich := int(rich_spots(section, options.min_counts).sum())) < FEWEST:
+            msg = (
+                f"Section {section.name} has {rich} spots of {options.min_counts} counts or more; {FEWEST} "
+                "are needed to score it. Leave it out, or lower --min-counts."
+            )
+            raise SectionError(msg)
     yield EvaluationProgress(0, len(folds), "Reading patches")
     shared = sorted(set(sections[0].genes).intersection(*(s.genes for s in sections[1:])))
     field = patch_field(options, sections)
@@ -132,7 +146,7 @@ def evaluate(
         held = [by_name[name] for name in fold.held_out]
         outcomes.append(score_fold(fitted.model, data, part, held, own, genes, options, unlike))
     yield EvaluationProgress(len(folds), len(folds), "Summing up")
-    return _sum_up(folds, outcomes, genes, leave_out, options, patients, history, seconds)
+    return _sum_up(folds, outcomes, genes, leave_out, options, panel, patients, history, seconds)
 
 
 def _network(
@@ -184,17 +198,19 @@ def _sum_up(
     genes: tuple[str, ...],
     leave_out: LeaveOut,
     options: TrainingOptions,
+    panel: str | None,
     patients: dict[str, str],
     history: list[list[dict[str, float]]],
     seconds: list[float],
 ) -> Evaluation:
     """Choose the head, and what an interval needs, each for a section by the other folds."""
     everyone = range(len(folds))
-    head = _best_head(outcomes, everyone)
+    heads = HEAD_METHODS[:2] if options.mode == "paper" else HEAD_METHODS  # a paper bundle has no ridge
+    head = _best_head(outcomes, everyone, heads)
     told = []
     for i in everyone:
         rest = [j for j in everyone if j != i]
-        own_head = _best_head(outcomes, rest)
+        own_head = _best_head(outcomes, rest, heads)
         width = covering_width(np.concatenate([outcomes[j].residuals[own_head] for j in rest]), COVERAGE)
         for section in outcomes[i].sections:
             inside = outcomes[i].residuals[own_head][section.rows] <= width
@@ -215,7 +231,7 @@ def _sum_up(
                 )
             )
     similarity = np.concatenate([o.similarity for o in outcomes])
-    means = {h: _mean_pcc(outcomes, everyone, h) for h in HEAD_METHODS}
+    means = {h: _mean_pcc(outcomes, everyone, h) for h in heads}
     reason = (
         f"best of {', '.join(f'{h} {v:.3f}' for h, v in means.items())}: PCC over {len(genes)} genes in "
         f"{len(told)} held-out sections"
@@ -237,7 +253,7 @@ def _sum_up(
         unlike=tuple(row for o in outcomes for row in o.unlike),
         history=tuple(history),
         seconds=tuple(seconds),
-        about=_about(options),
+        about=_about(options, panel),
     )
 
 
@@ -246,9 +262,9 @@ def _mean_pcc(outcomes: list[FoldOutcome], which: Sequence[int], head: str) -> f
     return float(np.mean(found))
 
 
-def _best_head(outcomes: list[FoldOutcome], which: Sequence[int]) -> str:
+def _best_head(outcomes: list[FoldOutcome], which: Sequence[int], heads: Sequence[str]) -> str:
     """Head of the highest correlation over all genes; the first of equals."""
-    return max(HEAD_METHODS, key=lambda head: _mean_pcc(outcomes, which, head))
+    return max(heads, key=lambda head: _mean_pcc(outcomes, which, head))
 
 
 def _risk(
@@ -262,11 +278,19 @@ def _risk(
     return tuple((share, float(error[rows].mean()) / whole) for share, rows in zip(SHARES, kept, strict=True))
 
 
-def _about(options: TrainingOptions) -> dict[str, Any]:
+def _chosen_by(options: TrainingOptions, panel: str | None) -> str:
+    """How the genes that are scored were chosen: by a list, in each fold, or for the bundle."""
+    if isinstance(options.genes, tuple):
+        return "bundle"
+    return "fold" if panel is None and str(options.genes).isdigit() else "given"
+
+
+def _about(options: TrainingOptions, panel: str | None) -> dict[str, Any]:
     """What stands in the record: the recipe without names of files, and versions."""
     return {
         **recipe_of(options),
         "genes": int(str(options.genes)) if str(options.genes).isdigit() else "a list",
+        "genes_chosen": _chosen_by(options, panel),
         "panels": list(PANELS),
         "coverage": COVERAGE,
         "version": __version__,

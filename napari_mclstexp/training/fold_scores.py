@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 from napari_mclstexp.core import trust
-from napari_mclstexp.core.context import neighbours
+from napari_mclstexp.core.context import Neighbours
 from napari_mclstexp.core.domains import cluster
 from napari_mclstexp.training import baselines
 from napari_mclstexp.training.evaluation import SectionScore
@@ -267,7 +267,7 @@ def _touching(positions: NDArray[np.float64]) -> sparse.csr_matrix:
     """Weights (N, N) among spots that lie within 1.5 times the median distance, none its own neighbour."""
     from napari_mclstexp.training.reference import spot_distance
 
-    near = neighbours(positions, 1.5 * spot_distance(positions)).tolil()
+    near = Neighbours(positions, 1.5 * spot_distance(positions)).weights().tolil()
     near.setdiag(0)
     found = near.tocsr()
     found.eliminate_zeros()

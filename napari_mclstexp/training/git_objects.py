@@ -95,7 +95,9 @@ def _commit_texts(described: dict[str, Any]) -> Iterator[str]:
     signed = described.get("verification") or {}
     if signed.get("payload") and signed.get("signature"):
         head, _, message = signed["payload"].partition("\n\n")
-        for signature in (signed["signature"].rstrip("\n"), signed["signature"]):
+        # a genuine signature beside another tree says nothing of that tree
+        own = head.startswith(f"tree {described['tree']['sha']}\n")
+        for signature in (signed["signature"].rstrip("\n"), signed["signature"]) if own else ():
             yield f"{head}\ngpgsig " + signature.replace("\n", "\n ") + f"\n\n{message}"
     tops = [f"tree {described['tree']['sha']}", *(f"parent {p['sha']}" for p in described["parents"])]
     author, committer = _who(described["author"]), _who(described["committer"])

@@ -11,7 +11,7 @@ from napari_mclstexp.core.bundle import Bundle, load_bundle, save_bundle
 from napari_mclstexp.core.held_out import HeldOut
 from napari_mclstexp.errors import BundleError
 from napari_mclstexp.training.evaluation import PANELS
-from napari_mclstexp.training.options import TrainingOptions
+from napari_mclstexp.training.options import NO_RECIPE, TrainingOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,14 +29,37 @@ def options_of(bundle: Bundle, device: str) -> TrainingOptions:
         The bundle does not tell it.
     """
     recipe = bundle.spec.training.get("recipe")
-    known = {f.name for f in fields(TrainingOptions)}
-    if not isinstance(recipe, dict) or not recipe.keys() <= known:
+    usual = TrainingOptions()
+    names = {f.name for f in fields(usual)}.difference((*NO_RECIPE, "allow_download"))
+    known = {name: getattr(usual, name) for name in names}
+    if not isinstance(recipe, dict) or not _fits(recipe, known):
         msg = (
             f"The bundle {bundle.spec.name} does not tell by what recipe it was trained: it was imported, or "
             "made by an earlier version. Train it again, or evaluate without --bundle."
         )
         raise BundleError(msg)
-    return TrainingOptions(**(recipe | {"genes": bundle.spec.genes, "device": device}))
+    if recipe.get("initial", usual.initial) != usual.initial:
+        msg = (
+            f"The bundle {bundle.spec.name} was not trained from random weights; an evaluation cannot repeat "
+            "its recipe yet. Evaluate without --bundle."
+        )
+        raise BundleError(msg)
+    given = {name: value for name, value in recipe.items() if name in known}
+    return TrainingOptions(**given, genes=bundle.spec.genes, device=device)
+
+
+def _fits(recipe: dict[str, object], known: dict[str, object]) -> bool:
+    """Whether each entry is one of a recipe, and of its kind."""
+    for name, value in recipe.items():
+        if name == "allow_download":
+            continue
+        if name not in known:
+            return False
+        usual = known[name]
+        kinds = (int, float, type(None)) if usual is None or isinstance(usual, float) else (type(usual),)
+        if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(usual, bool):
+            return False
+    return True
 
 
 def refuse_other_sections(bundle: Bundle, sections: list[Section]) -> None:

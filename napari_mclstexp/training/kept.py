@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 
 from napari_mclstexp.core.atomic import write_file
 from napari_mclstexp.core.model import MclSTExp
+from napari_mclstexp.errors import ExportError
 from napari_mclstexp.training.network import Fitted, position_rows
 from napari_mclstexp.training.options import recipe_of
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from napari_mclstexp.training.options import TrainingOptions
 
 HISTORY = "history"
+NAME = re.compile(r"[0-9a-f]{24}\.safetensors")
+"""Names of the files; only such are ever removed."""
 
 
 def network_file(
@@ -50,6 +54,22 @@ def load_network(path: Path, data: TrainingData, options: TrainingOptions) -> Fi
     return Fitted(model.to(memory_format=torch.channels_last).eval(), history)  # as it was trained
 
 
+def make_folder(folder: Path) -> Path:
+    """Make the folder of the networks, before any work.
+
+    Raises
+    ------
+    ExportError
+        It cannot be made.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        msg = f"The folder {folder} for what is trained on the way cannot be made: {error.strerror}."
+        raise ExportError(msg) from error
+    return folder
+
+
 def keep_network(path: Path, fitted: Fitted) -> None:
     """Keep a network.
 
@@ -58,7 +78,6 @@ def keep_network(path: Path, fitted: Fitted) -> None:
     ExportError
         See :func:`.atomic.write_file`.
     """
-    path.parent.mkdir(exist_ok=True)
     state = {key: value.contiguous() for key, value in fitted.model.state_dict().items()}
     content = safetensors.torch.save(state, {HISTORY: json.dumps(fitted.history)})
 

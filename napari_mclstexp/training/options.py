@@ -129,6 +129,15 @@ def check_options(options: TrainingOptions) -> None:
     if options.top_k < 1:
         msg = f"top-k is {options.top_k}. Choose 1 or more."
         raise SectionError(msg)
+    if not 0 <= options.seed < 2**32:
+        msg = f"The seed {options.seed} is out of range. Choose 0 to {2**32 - 1}."
+        raise SectionError(msg)
+    if not 32 <= options.patch_px <= 1024:
+        msg = f"--patch-px is {options.patch_px}. Choose 32 to 1024."
+        raise SectionError(msg)
+    if options.field_um is not None and not 10 <= options.field_um <= 2000:
+        msg = f"--field-um is {options.field_um:g}. Choose 10 to 2000."
+        raise SectionError(msg)
     check_initial(options)
 
 

@@ -10,7 +10,7 @@ import torch
 from torchvision.transforms import v2
 
 from napari_mclstexp.core.bundle_beside import THUMBNAIL_PX
-from napari_mclstexp.core.context import Queries, Seen, centred, neighbours
+from napari_mclstexp.core.context import Neighbours, Queries, Seen, centred
 from napari_mclstexp.core.encode import encode_patches, encode_spots
 from napari_mclstexp.core.heads import Bank
 from napari_mclstexp.training.options import patch_side
@@ -96,7 +96,7 @@ def encode_data(
     embeddings, described = np.empty_like(alone.embeddings), None
     for name in np.unique(section):
         own = np.flatnonzero(section == name)
-        around = None if context_um is None else neighbours(positions[own], context_um)
+        around = None if context_um is None else Neighbours(positions[own], context_um).weights()
         seen = alone.rows(own).seen_among(around)
         if described is None:
             described = np.empty((len(section), seen.described.shape[1]), dtype=np.float32)

@@ -63,6 +63,13 @@ SECTION_COLUMNS = (
     "Looks share",
 )
 
+GENES = {
+    "given": "The genes were given by a list.",
+    "fold": "The genes were chosen in each fold by its training sections; those of every fold are scored.",
+    "bundle": "The genes are the bundle's, which may have been chosen on all sections.",
+}
+"""How the genes came to be scored."""
+
 
 def page(findings: Findings) -> str:
     """The whole page, the same to the byte for the same evaluation."""
@@ -99,9 +106,11 @@ def _held_out(evaluation: Evaluation) -> str:
         what = "the sections of each patient were held out once: trained anew on those of all other patients"
     else:
         what = "each section was held out once: trained anew on all others"
+    chosen = str(evaluation.about.get("genes_chosen", "given"))
     text = (
         f"In {folds} folds, {what}, the model predicted what was held out from its H&E alone. Nothing of a "
-        "held-out section was trained on, retrieved from, or used to choose genes, levels or penalties."
+        "held-out section was trained on, retrieved from, or used to choose levels or penalties. "
+        f"{GENES[chosen]}"
     )
     if same:
         which = "every section" if same == len(sections) else f"{same} of {len(sections)} sections"

@@ -97,6 +97,33 @@ def read_section(text: str) -> Section:
     return _read_geo(geo, path.name) if geo else _read_her2st(path.parent, path.name)
 
 
+def name_patients(sections: list[Section], told: list[str]) -> list[Section]:
+    """Sections with the patients that are told as ``SECTION=NAME``.
+
+    Raises
+    ------
+    SectionError
+        There is no such section.
+    """
+    names = dict(text.partition("=")[::2] for text in told)
+    unknown = set(names).difference(s.name for s in sections)
+    if unknown or not all(names.values()):
+        given = ", ".join(s.name for s in sections)
+        msg = f"--patient takes SECTION=NAME of a section that is given; these are {given}."
+        raise SectionError(msg)
+    return [replace(s, patient=names.get(s.name, s.patient)) for s in sections]
+
+
+def tell_patients(sections: list[Section]) -> str:
+    """One line on which sections count as one patient's."""
+    groups: dict[str, list[str]] = {}
+    for section in sections:
+        groups.setdefault(section.patient, []).append(section.name)
+    several = "; ".join(" + ".join(names) for names in groups.values())
+    count = f"{len(groups)} patient{'s' * (len(groups) > 1)}"
+    return f"Taken as {count}: {several}. --patient SECTION=NAME tells otherwise."
+
+
 def _read_her2st(folder: Path, name: str) -> Section:
     slide = folder / f"{name}.jpg"
     if not slide.is_file() or not (folder / COUNTS / f"{name}{COUNTS_SUFFIX}").is_file():

@@ -24,12 +24,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mclstexp.core.scale import Scale
+    from napari_mclstexp.core.slide import Slide
 
 BLURS_PX = (1.0, 2.0)
 STAIN_SHIFTS = ((1.2, 0.8), (1.4, 0.6))
 """Factors of the density of haematoxylin and of eosin."""
 OVERLAP = 8
-"""Patches of another slide are laid this much closer than they are wide."""
+"""Patches of a small slide are laid this much closer than they are wide."""
+MOST = 500
+"""Patches of another slide that are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +45,22 @@ class OtherSlide:
         The image.
     scale : Scale or None
         um per px where the file does not tell it.
+    name : str
+        What to call it in the report, which tells no file's name.
     """
 
     path: Path
     scale: Scale | None = None
+    name: str = ""
 
     @classmethod
     def named(cls, text: str) -> OtherSlide:
-        """As the command line names it: ``SLIDE`` or ``SLIDE@MPP``."""
-        path, _, mpp = text.rpartition("@")
+        """As the command line names it: ``SLIDE``, ``SLIDE@MPP``, or with ``WHAT=`` before it."""
+        what, _, rest = text.rpartition("=")
+        path, _, mpp = rest.rpartition("@")
         if path and mpp.replace(".", "", 1).isdigit():
-            return cls(Path(path), parse_mpp(mpp))
-        return cls(Path(text))
+            return cls(Path(path), parse_mpp(mpp), what)
+        return cls(Path(rest), None, what)
 
 
 def score_unlike(
@@ -109,7 +116,7 @@ def score_unlike(
 
 
 def read_others(slides: Sequence[OtherSlide], field: Field) -> dict[str, NDArray[np.uint8]]:
-    """Patches (K, P, P, 3) on the tissue of each slide, by its file's name.
+    """Patches (K, P, P, 3) on the tissue of each slide, at most `MOST` spread over it, by what it is called.
 
     Raises
     ------
@@ -117,16 +124,27 @@ def read_others(slides: Sequence[OtherSlide], field: Field) -> dict[str, NDArray
         See each class.
     """
     found = {}
-    for other in slides:
+    for number, other in enumerate(slides, 1):
         with open_slide(other.path) as slide:
             scale = other.scale or slide.scale
-            if scale is None or field.field_um is None:
+            if field.field_um is None:
+                msg = "Mode paper reads native pixels: what is unlike cannot be told apart at one scale."
+                raise ScaleError(msg)
+            if scale is None:
                 msg = f"The scale of {other.path.name} is unknown. Give {other.path.name}@MPP, um per px."
                 raise ScaleError(msg)
-            grid = make_grid(find_tissue(slide, scale), scale, "square", field.field_um / OVERLAP)
-            read = read_batches(slide, grid.centres_px, field, scale, 32)
-            found[other.path.name] = np.concatenate([patches for _, patches in read])
+            grid = make_grid(find_tissue(slide, scale), scale, "square", _pitch(slide, scale, field.field_um))
+            some = np.unique(np.linspace(0, len(grid) - 1, MOST).astype(int))
+            read = read_batches(slide, grid.centres_px[some], field, scale, 32)
+            name = other.name or f"other slide {number}"
+            found[name] = np.concatenate([patches for _, patches in read])
     return found
+
+
+def _pitch(slide: Slide, scale: Scale, field_um: float) -> float:
+    """Distance in um between patches: close on a small slide, farther on a large one."""
+    area = slide.width * scale.mpp_x * slide.height * scale.mpp_y
+    return max(field_um / OVERLAP, (area / (20 * MOST)) ** 0.5)
 
 
 def blurred(patches: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:

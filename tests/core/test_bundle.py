@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     from napari_mclstexp.core.bundle import Bundle
 
-SPEC, WEIGHTS, REFERENCE = FILES = ("bundle.json", "weights.safetensors", "reference.h5ad")
+SPEC, WEIGHTS, REFERENCE, BESIDE = FILES = (
+    "bundle.json", "weights.safetensors", "reference.h5ad", "beside.safetensors",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def copy(bundle_path: Path, tmp_path: Path) -> Path:
 def rehash(folder: Path, change: Callable[[dict[str, Any]], None] = lambda spec: None) -> None:
     """Change ``bundle.json``, with hashes that fit the files as they are: what an attacker would do."""
     spec = json.loads((folder / SPEC).read_text(encoding="utf-8"))
-    spec["sha256"] = {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in (WEIGHTS, REFERENCE)}
+    spec["sha256"] = {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in FILES[1:]}
     change(spec)
     (folder / SPEC).write_text(json.dumps(spec), encoding="utf-8")
 
@@ -118,7 +120,7 @@ def test_bundle_json_says_what_the_contract_asks(bundle_path: Path) -> None:
     }  # fmt: skip
     assert wanted <= spec.keys()
     assert spec["mpp"] == pytest.approx(spec["field_um"] / spec["patch_px"])
-    assert set(spec["sha256"]) == {WEIGHTS, REFERENCE}
+    assert set(spec["sha256"]) == {WEIGHTS, REFERENCE, BESIDE}
 
 
 @pytest.mark.parametrize("wrapped", [False, True])

@@ -59,7 +59,7 @@ def test_deleted_layers(predicted: Window) -> None:
     viewer.layers.remove(window.layer("Predicted gene"))
     window.pick_gene("DCN")
     np.testing.assert_array_equal(
-        window.layer("Predicted gene").features["expression"], window.dock.session.result.gene_values("DCN")
+        window.layer("Predicted gene").features["expression"], window.dock.session.result.believable("DCN")
     )
     viewer.layers.remove(window.layer("Domains"))
     window.choose(window.dock.domain_panel.style_box, "Filled")

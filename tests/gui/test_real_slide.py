@@ -32,7 +32,7 @@ def _heatmap_shows(window: Window, gene: str) -> None:
     """The heatmap holds the result's values of a gene, at its spots, in the colours of the colour bar."""
     result = window.dock.session.result
     layer = window.layer("Predicted gene")
-    values = result.gene_values(gene)
+    values = result.believable(gene)
     assert layer.name == f"Predicted gene: {gene}"
     assert window.dock.gene_panel.gene.currentText() == gene
     np.testing.assert_array_equal(layer.features["expression"], values)

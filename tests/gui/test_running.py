@@ -63,7 +63,7 @@ def test_cancel(ready: Window) -> None:
     assert len(second.grid) < len(first.grid)
     assert dock.session.gene == "GAPDH"
     np.testing.assert_array_equal(
-        window.layer("Predicted gene").features["expression"], second.gene_values("GAPDH")
+        window.layer("Predicted gene").features["expression"], second.believable("GAPDH")
     )
 
 

@@ -69,7 +69,7 @@ def test_tissue_unlike_the_reference_is_crossed_out_and_not_coloured(
     window: Window, slide: Path, bundle: Path, tmp_path: Path, make_slide: Callable[..., Path]
 ) -> None:
     picture = tifffile.imread(slide)
-    strange = make_slide(tmp_path / "strange.tif", np.ascontiguousarray(picture[..., ::-1]))  # red is blue
+    strange = make_slide(tmp_path / "strange.tif", np.ascontiguousarray(picture[..., [1, 2, 0]]))  # greenish
     window.open(strange)
     window.set_bundle(bundle)
     result = window.predict()

@@ -11,16 +11,18 @@ import pytest
 from steps import finish
 
 from napari_mclstexp.core.bundle import load_bundle
-from napari_mclstexp.errors import ModelError
+from napari_mclstexp.errors import BundleError, GeneError, ModelError, SectionError
 from napari_mclstexp.training import evaluate as module
 from napari_mclstexp.training.evaluate import evaluate
+from napari_mclstexp.training.held_out import options_of
 from napari_mclstexp.training.options import TrainingOptions
-from napari_mclstexp.training.sections import read_section
+from napari_mclstexp.training.sections import name_patients, read_section, tell_patients
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from napari_mclstexp.core.bundle import Bundle
     from napari_mclstexp.training.evaluation import Evaluation
 
 OPTIONS = TrainingOptions(epochs=2, patch_px=32, batch_size=16, top_k=8, device="cpu")
@@ -133,6 +135,42 @@ def test_genes_of_a_panel_that_no_model_has_score_0(sections: list[Path], tmp_pa
         assert (found.pcc(method.key)[:, 1] == 0).all()
 
 
+def test_what_cannot_be_scored_is_refused_before_any_training(sections: list[Path], tmp_path: Path) -> None:
+    read = [read_section(str(p)) for p in sections]
+    panel = tmp_path / "panel.txt"
+    panel.write_text("NOSUCHGENE\n")
+    with pytest.raises(GeneError, match="No gene of the panel is known"):
+        finish(evaluate(read, OPTIONS, "section", panel=str(panel)))
+    counts = read[1].counts.copy()
+    counts.data[:] = 1
+    poor = [read[0], replace(read[1], values=counts), read[2]]
+    with pytest.raises(SectionError, match="Section S2 has 0 spots of 200 counts"):
+        finish(evaluate(poor, OPTIONS, "section"))
+
+
+def test_patients_can_be_told(sections: list[Path]) -> None:
+    read = [read_section(str(p)) for p in sections]
+    assert tell_patients(read).startswith("Taken as 2 patients: S1 + S2; S3.")
+    told = name_patients(read, ["S3=Anna Secret"])
+    assert tell_patients(told).startswith("Taken as 1 patient: S1 + S2 + S3.")
+
+
+def test_a_recipe_from_a_stranger_starts_nothing(trained: tuple[Bundle, bool]) -> None:
+    bundle = trained[0]
+    assert options_of(bundle, "cpu").epochs == 1
+    for entry, why in (
+        ({"initial": "imagenet", "allow_download": True}, "not trained from random weights"),
+        ({"initial": "/etc/passwd"}, "not trained from random weights"),
+        ({"epochs": "many"}, "does not tell by what recipe"),
+        ({"thumbnails": True}, "does not tell by what recipe"),
+        ({"shell": "x"}, "does not tell by what recipe"),
+    ):
+        recipe = bundle.spec.training["recipe"] | entry
+        spoilt = replace(bundle, spec=replace(bundle.spec, training={"recipe": recipe}))
+        with pytest.raises(BundleError, match=why):
+            options_of(spoilt, "cpu")
+
+
 def test_an_interrupted_evaluation_goes_on_with_the_folds_that_are_trained(
     sections: list[Path], found: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +222,25 @@ def test_the_command_evaluates_a_bundle_and_tells_it(
     assert result.obs["patients"].between(1, 2).all()
     assert result.obsm["match_rows"].shape == result.obsm["match_weights"].shape
     assert result.uns["mclstexp"]["evaluation"]["protocol"] == "leave-section-out"
+
+    mine = tmp_path / "b.training" / "thesis.txt"  # where a training keeps its epochs
+    mine.parent.mkdir()
+    mine.write_text("years of work")
+    again = run("train", *sections, "--out", tmp_path / "b", "--overwrite", *small)
+    assert again.code == 0, again.err
+    assert mine.read_text() == "years of work"
+
+    for words_of, why in (
+        ((*words, "--panel", tmp_path / "p"), "exclude each other"),
+        ((*words[:-1], tmp_path / "b.zip"), "is no bundle folder"),
+        ((*words[:-2], "--patient", "S9=Anna"), "--patient takes SECTION=NAME"),
+        ((*words[:-2], "--patch-px", 0), "--patch-px is 0"),
+        ((*words[:-2], "--seed", -1), "seed -1 is out of range"),
+    ):
+        refused = run(*words_of, "--out", tmp_path / "refused")
+        assert refused.code == 2, refused.err
+        assert why in refused.err
+        assert not (tmp_path / "refused").exists()
 
     other = run(*words[:3], *words[4:], "--out", tmp_path / "other")
     assert other.code == 2
