@@ -66,7 +66,7 @@ def evaluate(
     from napari_mclstexp.training.evaluate import evaluate as run
     from napari_mclstexp.training.harmonise import harmonise
     from napari_mclstexp.training.held_out import options_of, refuse_other_sections, tell_bundle
-    from napari_mclstexp.training.kept import NAME, make_folder
+    from napari_mclstexp.training.kept import NAME
     from napari_mclstexp.training.options import TrainingOptions
     from napari_mclstexp.training.report import refuse_target, summary, write_report
     from napari_mclstexp.training.sections import name_patients, read_section, tell_patients
@@ -108,7 +108,7 @@ def evaluate(
         options = options_of(loaded, device)
         refuse_other_sections(loaded, read)
     others = [OtherSlide.named(text) for text in unlike or ()]
-    networks = make_folder(out.resolve().with_name(f"{out.resolve().name}.networks"))
+    networks = out.resolve().with_name(f"{out.resolve().name}.networks")
     found = terminal.follow_evaluation(
         run(
             read,

@@ -174,7 +174,7 @@ def predict(
         provenance=provenance,
         hires=hires,
         lowres=slide.overview(LOWRES_PX),
-        trust=spots.trust(queries.looks, bundle, usual=k == spec.top_k and not chosen_head.endswith("softmax")),
+        trust=spots.trust(queries.looks, bundle, usual=k == spec.top_k and "softmax" not in chosen_head),
         held_out=bundle.beside.held_out,
     )
 

@@ -22,7 +22,7 @@ from napari_mclstexp.training.evaluation import PANELS, Evaluation, HeldOutSecti
 from napari_mclstexp.training.fit import patch_field
 from napari_mclstexp.training.fold_scores import FoldOutcome, score_fold
 from napari_mclstexp.training.folds import make_folds, refuse_leaks
-from napari_mclstexp.training.kept import keep_network, load_network, network_file
+from napari_mclstexp.training.kept import keep_network, load_network, make_folder, network_file
 from napari_mclstexp.training.methods import HEAD_METHODS, METHODS
 from napari_mclstexp.training.network import fit_network
 from napari_mclstexp.training.options import check_options, recipe_of
@@ -127,6 +127,8 @@ def evaluate(
                 "are needed to score it. Leave it out, or lower --min-counts."
             )
             raise SectionError(msg)
+    if networks is not None:
+        make_folder(networks)
     yield EvaluationProgress(0, len(folds), "Reading patches")
     shared = sorted(set(sections[0].genes).intersection(*(s.genes for s in sections[1:])))
     field = patch_field(options, sections)

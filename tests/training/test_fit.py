@@ -25,7 +25,7 @@ from napari_mclstexp.training.section_score import score_section
 from napari_mclstexp.training.sections import read_section
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from napari_mclstexp.core.bundle import Bundle
@@ -36,15 +36,6 @@ SMALL = {"epochs": 1, "patch_px": 32, "batch_size": 10, "top_k": 8, "device": "c
 def fit(sections: list[Path], **options: object) -> tuple[list, tuple[Bundle, bool]]:
     read = [read_section(str(path)) for path in sections]
     return finish(train(read, TrainingOptions(**{**SMALL, **options})))  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Small networks are trained faster so, where other processes want the cores too."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
