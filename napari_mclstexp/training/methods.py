@@ -99,12 +99,14 @@ class Trained:
         yield "shuffled", self._shuffled(seen)
 
     def _shuffled(self, seen: Seen) -> NDArray[np.float32]:
-        """Expression by the mean head where the expression was dealt out anew within each section."""
+        """Expression by the mean head where each gene's was dealt out anew among the spots of each section.
+
+        Gene by gene, so that the mean over genes is one of many draws and not of one.
+        """
         rng = np.random.default_rng(self.seed)
-        dealt = np.arange(len(self.section))
+        values = self.bank.values.copy()
         for name in np.unique(self.section):
-            rows = np.flatnonzero(self.section == name)
-            dealt[rows] = rng.permutation(rows)
-        values = self.bank.values[dealt]
+            rows = self.section == name
+            values[rows] = rng.permuted(values[rows], axis=0)
         bank = Bank(self.bank.embeddings, values, self.bank.k, self.bank.weighting, self.bank.temperature)
         return predict_by("mean", seen, bank, fit_head(self.seen.described, values))[0]

@@ -64,6 +64,13 @@ def test_every_section_is_held_out_once_and_every_method_scored(found: Evaluatio
     assert all(len(h) == 2 for h in found.history)
 
 
+def test_shuffled_pairs_fall_to_chance(found: Evaluation) -> None:
+    mean, low, high = found.panel_pcc("shuffled", "all")
+    assert abs(mean) < 0.08  # 36 correlations of 49 spots each: about 0.024 by chance
+    assert low < 0.05
+    assert high > -0.05
+
+
 def test_our_head_of_a_section_is_chosen_without_it(found: Evaluation) -> None:
     heads = [m.key for m in found.methods if m.kind == "head"]
     for i, section in enumerate(found.sections):
