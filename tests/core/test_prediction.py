@@ -102,7 +102,7 @@ def test_progress_brings_every_spot_once_and_counts_up(slide: Slide, bundle: Bun
 
 
 def test_predictions_lie_within_the_reference(slide: Slide, bundle: Bundle) -> None:
-    result = run(slide, bundle, scattered(slide, 15))
+    result = run(slide, bundle, scattered(slide, 15), head="retrieval")
     assert (result.expression >= bundle.expression.min(0) - 1e-5).all()
     assert (result.expression <= bundle.expression.max(0) + 1e-5).all()
     assert (np.abs(result.similarity) <= 1 + 1e-5).all()
@@ -111,7 +111,7 @@ def test_predictions_lie_within_the_reference(slide: Slide, bundle: Bundle) -> N
 
 
 def test_top_k_of_one_gives_a_reference_spot(slide: Slide, bundle: Bundle) -> None:
-    result = run(slide, bundle, scattered(slide, 5), top_k=1)
+    result = run(slide, bundle, scattered(slide, 5), top_k=1, head="retrieval")
     for row in result.expression:
         assert np.abs(bundle.expression - row).max(axis=1).min() < 1e-5
     np.testing.assert_allclose(result.effective_k, 1)
