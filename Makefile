@@ -28,7 +28,7 @@ demo: system $(STAMP)  ## run the demo; results in demo_output/
 	.venv/bin/mclstexp demo --out demo_output $(DEMO_ARGS)
 
 test: system lint  ## run the linters, then the tests
-	sh tools/setup.sh display $(PY) -m pytest $(PYTEST_ARGS)
+	sh tools/tests.sh $(PY) $(PYTEST_ARGS)
 
 bench: system $(STAMP)  ## time opening and reading large slides, beside peers that are installed
 	sh tools/setup.sh display $(PY) -m pytest tests/benchmarks -o python_files="bench_*.py" \

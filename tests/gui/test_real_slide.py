@@ -197,7 +197,12 @@ def test_from_slide_to_exports(
     result = dock.session.result
 
     # All layers lie in one world.
-    assert len(viewer.layers) == 3
+    assert {layer.name.split(":")[0] for layer in viewer.layers} == {
+        "H&E",
+        "Domains",
+        "Predicted gene",
+        "Unlike the reference",
+    }
     for layer in viewer.layers:
         assert [str(u) for u in layer.units] == ["micrometer"] * 2
         assert tuple(layer.axis_labels) == ("y", "x")
