@@ -146,6 +146,7 @@ def predict(
     mpp: Annotated[str | None, typer.Option(help="um per px, M or MX,MY; overrides the file's.")] = None,
     grid: Annotated[str | None, typer.Option(help="visium (default), st, or a pitch in um.")] = None,
     spots: Annotated[Path | None, typer.Option(help="CSV with spot_id,x_px,y_px instead of a grid.")] = None,
+    region: Annotated[Path | None, typer.Option(help="GeoJSON of areas (QuPath); only spots inside.")] = None,
     top_k: Annotated[int | None, typer.Option(help="Reference spots to average.")] = None,
     head: Annotated[
         str | None, typer.Option(help="retrieval, retrieval-softmax, ridge or mean; the bundle's by default.")
@@ -169,6 +170,7 @@ def predict(
         msg = f"{out.name} should end in .h5ad; other formats come from mclstexp export."
         raise GridError(msg)
     refuse_existing(out, overwrite=overwrite)
+    regions = None if region is None else pipeline.read_regions(region)
     with pipeline.open_slide(slide, None if plane is None else plane - 1) as opened:
         opened.check_for_model()
         known = parse_mpp(mpp) if mpp is not None else pipeline.known_scale(opened)
@@ -180,6 +182,7 @@ def predict(
                 scale,
                 grid=grid or "visium",
                 spots=spots,
+                regions=regions,
                 top_k=top_k,
                 head=head,  # type: ignore[arg-type]
                 domains=domains,
@@ -191,6 +194,9 @@ def predict(
         pipeline.save_result(result, out, overwrite=overwrite)
     found = len(result.domains.names) if result.domains else 0
     typer.echo(f"Wrote {out}: {len(result.grid)} spots, {len(result.genes)} genes, {found} domains.")
+    if regions is not None:
+        inside, _, _ = result.provenance.regions.partition(", sha256")
+        typer.echo(f"Predicted {inside} alone.")
     if math.isnan(result.provenance.field_um):
         typer.echo(
             "The bundle reads native pixels (its mpp is null): the slide's scale is not corrected for."
@@ -204,7 +210,7 @@ def export(
     to: Annotated[Path, typer.Option(help="File; its suffix says the format: .geojson .csv .h5ad .png")],
     overwrite: Overwrite = False,
     gene: Annotated[str | None, typer.Option(help="Gene to show in a picture.")] = None,
-    dpi: Annotated[int, typer.Option(help="Dots per inch of a picture.", min=20, max=1200)] = 150,
+    dpi: Annotated[int, typer.Option(help="Dots per inch of a picture.", min=36, max=1200)] = 150,
 ) -> None:
     """Write a result for another tool."""
     from napari_mclstexp.core.pipeline import export_result, load_result

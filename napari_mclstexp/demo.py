@@ -88,7 +88,7 @@ def _walk(viewer: object, dock: MclstexpDock, out: Path, say: Callable[[str], ob
 
     dock.gene_panel.shown.setChecked(True)
     began = time.monotonic()
-    dock.predict_panel.form.call_button.native.click()
+    dock.predict_panel.predict_button.click()
     _wait(lambda: session.result is not None or not session.job.running)
     result = session.result
     if result is None:
@@ -98,7 +98,7 @@ def _walk(viewer: object, dock: MclstexpDock, out: Path, say: Callable[[str], ob
         f"Predicted {len(result.genes)} genes at {len(result.grid):,} spots in "
         f"{time.monotonic() - began:.0f} s on {result.provenance.device}."
     )
-    dock.gene_panel.gene.setCurrentText(GENE)
+    dock.genes.show(GENE)
     _picture(viewer, out / "heatmap.png")
     session.set_view(source="swipe")
     _picture(viewer, out / "measured.png")

@@ -27,6 +27,10 @@ class NoTissueError(GridError):
     """No tissue was found on the slide."""
 
 
+class RegionError(MclstexpError):
+    """Regions to predict in cannot be read, or enclose no area."""
+
+
 class BundleError(MclstexpError):
     """A model bundle is damaged, unsafe, or of an unknown kind."""
 
@@ -57,3 +61,7 @@ class ResultError(MclstexpError):
 
 class ExportError(MclstexpError):
     """A file cannot be written; what was there before is untouched."""
+
+
+class DomainError(MclstexpError):
+    """An edit of the domains is not possible; they are as they were."""

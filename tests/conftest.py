@@ -46,6 +46,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["MCLSTEXP_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
+@pytest.fixture(autouse=True)
+def own_data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What is kept and remembered goes to a folder of the test, not to the user's."""
+    folder = tmp_path_factory.mktemp("data")
+    monkeypatch.setenv("MCLSTEXP_DATA", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def real() -> Path:
     """Folder of real slides and sections."""

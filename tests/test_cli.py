@@ -432,6 +432,61 @@ def test_a_failed_prediction_keeps_the_old_result(
     assert listing(tmp_path) == {"r.h5ad": b"mine"}
 
 
+def areas(path: Path, *boxes: tuple[float, float, float, float]) -> Path:
+    """Write annotations as QuPath does."""
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [[[x, y], [r, y], [r, b], [x, b], [x, y]]]},
+            "properties": {"objectType": "annotation", "name": "Anna Secret"},
+        }
+        for x, y, r, b in boxes
+    ]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+def test_a_region_keeps_the_spots_inside(
+    run: Callable[..., Outcome], slide_path: Path, bundle_path: Path, result_path: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "r.h5ad"
+    region = areas(tmp_path / "Anna_Secret.geojson", (300, 300, 800, 900), (900, 300, 1200, 500))
+    words = ("predict", slide_path, "--bundle", bundle_path, "--out", out, *PREDICT)
+    ended = run(*words, "--region", region)
+    assert (ended.code, ended.err) == (0, "")
+    whole, data = ad.read_h5ad(result_path), ad.read_h5ad(out)
+    x, y = whole.obsm["spatial"].T
+    inside = (x >= 300) & (y >= 300) & (((x <= 800) & (y <= 900)) | ((x >= 900) & (x <= 1200) & (y <= 500)))
+    assert data.obs_names.tolist() == whole.obs_names[inside].tolist()
+    assert f"Predicted {inside.sum()} of {len(whole)} spots inside 2 regions" in ended.out
+    assert "Anna" not in str(data.uns["mclstexp"])
+
+
+def test_a_region_goes_with_given_spots(
+    run: Callable[..., Outcome], slide_path: Path, bundle_path: Path, spots_csv: Path, tmp_path: Path
+) -> None:
+    region = areas(tmp_path / "a.geojson", (0, 0, 300, 600))
+    words = ("predict", slide_path, "--bundle", bundle_path, "--out", tmp_path / "r.h5ad", *PREDICT)
+    ended = run(*words, "--spots", spots_csv, "--region", region)
+    assert ended.code == 0, ended.err
+    given = pd.read_csv(spots_csv, dtype={"spot_id": str})
+    wanted = given["spot_id"][(given["x_px"] <= 300) & (given["y_px"] <= 600)].tolist()
+    assert ad.read_h5ad(tmp_path / "r.h5ad").obs_names.tolist() == wanted
+    assert f"{len(wanted)} of 9 spots" in ended.out
+
+
+def test_regions_that_cannot_be_are_refused(
+    run: Callable[..., Outcome], slide_path: Path, bundle_path: Path, tmp_path: Path
+) -> None:
+    words = ("predict", slide_path, "--bundle", bundle_path, "--out", tmp_path / "r.h5ad", *PREDICT)
+    (tmp_path / "text.geojson").write_text("no regions\n")
+    before = areas(tmp_path / "away.geojson", (9000, 9000, 9500, 9500))
+    refused(run(*words, "--region", before), "No spot lies inside the regions")
+    refused(run(*words, "--region", tmp_path / "text.geojson"), "text.geojson", "no GeoJSON")
+    refused(run(*words, "--region", tmp_path / "absent.geojson"), "no file of regions")
+    assert not (tmp_path / "r.h5ad").exists()
+
+
 # --- export ---------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Literal
 
 from napari_mclstexp.errors import DeviceError
@@ -47,3 +48,10 @@ def choose_device(name: str = "auto") -> torch.device:
         msg = f"This machine has no usable {name} device. Choose auto or cpu."
         raise DeviceError(msg)
     return torch.device(name)
+
+
+def leave_a_core() -> None:
+    """Have torch compute on all processors but one: the window that waits for it has that one."""
+    import torch
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))

@@ -5,6 +5,7 @@ Source: the domains of mclSTExp (arXiv 2407.08216): PCA with 9 components, then 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,13 +57,14 @@ def find_domains(result: Result, count: int = DEFAULT_DOMAINS, seed: int = 0) ->
     check_domains(count, seed)
     labels = cluster(result.expression, count, seed)
     found = range(1, int(labels.max()) + 1)
-    return result.with_domains(
+    labelled = result.with_domains(
         Domains(
             labels=labels,
             names={i: f"Domain {i}" for i in found},
             colours={i: domain_colour(i) for i in found},
         )
     )
+    return replace(labelled, provenance=replace(labelled.provenance, domain_count=count))
 
 
 def cluster(expression: NDArray[np.floating], count: int, seed: int) -> NDArray[np.int32]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,6 +62,20 @@ class SpotGrid:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def take(self, rows: slice | NDArray[np.intp]) -> SpotGrid:
+        """Some of the spots, named and numbered as they are here; the distance stays that of all of them."""
+        return replace(
+            self,
+            ids=self.ids[rows],
+            centres_px=self.centres_px[rows],
+            array_row=self.array_row[rows],
+            array_col=self.array_col[rows],
+        )
+
+    def first(self, count: int) -> SpotGrid:
+        """The first spots, `count` of them."""
+        return self.take(slice(count))
 
 
 def parse_grid(text: str) -> tuple[str, float]:

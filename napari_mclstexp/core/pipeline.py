@@ -6,18 +6,21 @@ Opening is :func:`.slide.open_slide` and :func:`.bundle.load_bundle`; export is
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_mclstexp.core.bundle import Bundle, load_bundle
 from napari_mclstexp.core.domains import DEFAULT_DOMAINS, check_domains, find_domains
 from napari_mclstexp.core.export import export_result
-from napari_mclstexp.core.grid import SpotGrid, given_grid, make_grid, parse_grid, read_spots
+from napari_mclstexp.core.grid import SpotGrid
+from napari_mclstexp.core.laying import lay_spots, lay_with_mask
 from napari_mclstexp.core.opening import MISSING_MPP, known_scale, preparing, scale_question
 from napari_mclstexp.core.predict import predict
-from napari_mclstexp.core.progress import Progress
+from napari_mclstexp.core.progress import Enough, Progress, heard
+from napari_mclstexp.core.regions import Regions, read_regions
 from napari_mclstexp.core.result_file import load_result, save_result
 from napari_mclstexp.core.slide import Slide, open_slide
-from napari_mclstexp.core.tissue import find_tissue
+from napari_mclstexp.core.tissue import TissueMask
 from napari_mclstexp.errors import ScaleError
 
 if TYPE_CHECKING:
@@ -31,9 +34,12 @@ if TYPE_CHECKING:
 __all__ = [
     "MISSING_MPP",
     "Bundle",
+    "Enough",
     "Progress",
+    "Regions",
     "Slide",
     "SpotGrid",
+    "TissueMask",
     "export_result",
     "find_domains",
     "known_scale",
@@ -43,45 +49,10 @@ __all__ = [
     "open_slide",
     "predict_and_label",
     "preparing",
+    "read_regions",
     "save_result",
     "scale_question",
 ]
-
-def lay_spots(
-    slide: Slide, scale: Scale | None, *, grid: str | SpotGrid = "visium", spots: Path | None = None
-) -> SpotGrid:
-    """Spots on the slide's tissue, or those that a file gives.
-
-    Parameters
-    ----------
-    slide : Slide
-        The image.
-    scale : Scale or None
-        um per px; None is enough only for given spots.
-    grid : str or SpotGrid
-        ``visium``, ``st`` or a pitch in um; or spots that are laid already, which are taken as they are.
-    spots : pathlib.Path, optional
-        CSV with ``spot_id,x_px,y_px``; then `grid` is not looked at.
-
-    Returns
-    -------
-    SpotGrid
-        Where to predict.
-
-    Raises
-    ------
-    GridError, NoTissueError, ScaleError
-        See each class.
-    """
-    if isinstance(grid, SpotGrid):
-        return grid
-    if spots is not None:
-        ids, xy = read_spots(spots)
-        return given_grid(ids, xy, (slide.width, slide.height), scale)
-    layout, pitch_um = parse_grid(grid)
-    if scale is None:
-        raise ScaleError(scale_question(slide))
-    return make_grid(find_tissue(slide, scale), scale, layout, pitch_um)
 
 
 def predict_and_label(
@@ -91,6 +62,8 @@ def predict_and_label(
     *,
     grid: str | SpotGrid = "visium",
     spots: Path | None = None,
+    tissue: TissueMask | None = None,
+    regions: Regions | None = None,
     top_k: int | None = None,
     head: Head | None = None,
     domains: int = DEFAULT_DOMAINS,
@@ -98,13 +71,15 @@ def predict_and_label(
     device: str = "auto",
     seed: int = 0,
 ) -> Generator[Progress, None, Result]:
-    """Lay spots, predict their expression and find domains. Closing the generator cancels it.
+    """Lay spots, predict their expression and find domains.
+
+    Closing the generator cancels it; :class:`.Enough`, thrown into it, ends it with the spots that are done.
 
     Parameters
     ----------
     slide, bundle, scale
         As in :func:`.predict.predict`.
-    grid, spots
+    grid, spots, tissue, regions
         As in :func:`lay_spots`.
     top_k, head, batch_size, device, seed
         As in :func:`.predict.predict`.
@@ -119,7 +94,7 @@ def predict_and_label(
     Returns
     -------
     Result
-        With domains.
+        With domains, and the mask by which its spots were laid.
 
     Raises
     ------
@@ -132,9 +107,16 @@ def predict_and_label(
         raise ScaleError(scale_question(slide))
     yield from preparing(slide)
     yield Progress("Finding tissue", 0, 0)
-    laid = lay_spots(slide, scale, grid=grid, spots=spots)
+    whole, mask = lay_with_mask(slide, scale, grid, spots, tissue)
+    laid = whole if regions is None else regions.kept(whole)
     result = yield from predict(
         slide, bundle, laid, scale, top_k=top_k, head=head, batch_size=batch_size, device=device, seed=seed
     )
-    yield Progress("Finding domains", len(laid), len(laid), 0.0)
+    about = replace(
+        result.provenance,
+        regions="" if regions is None else regions.story(scale, len(laid), len(whole)),
+        tissue_edits="" if mask is None else mask.story,
+    )
+    result = replace(result, provenance=about, tissue=mask)
+    yield from heard(Progress("Finding domains", len(result.grid), len(result.grid), 0.0))
     return find_domains(result, domains, seed)

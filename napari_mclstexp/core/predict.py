@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,7 @@ from napari_mclstexp.core.encode import encode_patches
 from napari_mclstexp.core.heads import Bank, Head, check_head, predict_by
 from napari_mclstexp.core.model import EMBEDDING, IMAGE_FEATURES
 from napari_mclstexp.core.patches import Field, read_batches
-from napari_mclstexp.core.progress import Progress
+from napari_mclstexp.core.progress import Progress, heard
 from napari_mclstexp.core.result import Provenance, Result
 from napari_mclstexp.errors import BundleError, DeviceError
 
@@ -53,7 +53,10 @@ def predict(
     device: str = "auto",
     seed: int = 0,
 ) -> Generator[Progress, None, Result]:
-    """Predict the expression of every spot. Closing the generator cancels it.
+    """Predict the expression of every spot.
+
+    Closing the generator cancels it. :class:`.Enough`, thrown into it, ends it with the spots that are done:
+    they are then predicted as if they had been given alone.
 
     Parameters
     ----------
@@ -85,7 +88,7 @@ def predict(
     Returns
     -------
     Result
-        Without domains.
+        Without domains; ``provenance.partial`` says whether it was stopped.
 
     Raises
     ------
@@ -93,6 +96,74 @@ def predict(
         See each class.
     """
     slide.check_for_model()
+    spec = bundle.spec
+    how = _chosen(bundle, top_k, head, batch_size, device)
+    field = Field(spec.patch_px, spec.field_um)
+    field.size_px(scale)
+    total = done = len(grid)
+    yield Progress("Loading the model", 0, total, grid=grid, genes=spec.genes)
+    network = bundle.network().to(how.device)
+    if how.device.type != "mps":
+        network = network.to(memory_format=torch.channels_last)
+
+    queries = Queries(
+        np.empty((total, IMAGE_FEATURES), np.float32),
+        np.empty((total, EMBEDDING), np.float32),
+        np.empty((total, APPEARANCE), np.float32),
+    )
+    spots = _Spots.empty(total, len(spec.genes), min(how.bank.k, trust.SHOWN))
+    began = time.monotonic()
+    for rows, patches in read_batches(slide, grid.centres_px, field, scale, how.batch):
+        found = encode_patches(network, patches, how.device)
+        queries.put(rows, found)
+        spots.take(rows, found.seen_among(None), how)
+        left = (time.monotonic() - began) / rows.stop * (total - rows.stop)
+        step = Progress("Predicting", rows.stop, total, left, rows, spots.expression[rows], grid, spec.genes)
+        if (yield from heard(step)):
+            done = rows.stop
+            break
+    if done < total:
+        grid, queries, spots = grid.first(done), queries.rows(slice(done)), spots.first(done)
+    if spec.context_um is not None and scale is not None:
+        yield from _look_around(queries, spots, grid.centres_px[:, ::-1] * (scale.mpp_x, scale.mpp_y), how)
+
+    yield from heard(Progress("Finishing", done, done, 0.0))
+    partial = f"{done:,} of {total:,} spots; stopped by the user" if done < total else ""
+    return Result(
+        grid=grid,
+        genes=spec.genes,
+        expression=spots.expression,
+        similarity=spots.similarity,
+        spread=spots.spread,
+        effective_k=spots.effective_k,
+        provenance=replace(_provenance(slide, grid, scale, how), seed=seed, partial=partial),
+        hires=slide.overview(HIRES_PX),
+        lowres=slide.overview(LOWRES_PX),
+        trust=spots.trust(queries.looks, how),
+        held_out=bundle.beside.held_out,
+        reference_mean=bundle.expression.mean(axis=0, dtype=np.float64).astype(np.float32),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _How:
+    """By what spots are predicted: all that was asked for, checked."""
+
+    bundle: Bundle
+    bank: Bank
+    head: Head
+    batch: int
+    device: torch.device
+
+    @property
+    def usual(self) -> bool:
+        """Whether matches are counted and weighted as they were where the held-out similarities come from."""
+        return self.bank.k == self.bundle.spec.top_k and "softmax" not in self.head
+
+
+def _chosen(
+    bundle: Bundle, top_k: int | None, head: Head | None, batch_size: int | None, device: str
+) -> _How:
     spec = bundle.spec
     chosen = choose_device(device)
     k = spec.top_k if top_k is None else top_k
@@ -104,40 +175,25 @@ def predict(
     if batch < 1:
         msg = f"A batch of {batch} patches cannot be. Choose 1 or more."
         raise DeviceError(msg)
-    field = Field(spec.patch_px, spec.field_um)
-    field.size_px(scale)
-    total = len(grid)
-    yield Progress("Loading the model", 0, total, grid=grid, genes=spec.genes)
-    network = bundle.network().to(chosen)
-    if chosen.type != "mps":
-        network = network.to(memory_format=torch.channels_last)
+    return _How(bundle, bundle.bank(k), chosen_head, batch, chosen)
 
-    bank = bundle.bank(k)
-    queries = Queries(
-        np.empty((total, IMAGE_FEATURES), np.float32),
-        np.empty((total, EMBEDDING), np.float32),
-        np.empty((total, APPEARANCE), np.float32),
-    )
-    spots = _Spots.empty(total, len(spec.genes), min(k, trust.SHOWN))
-    began = time.monotonic()
-    for rows, patches in read_batches(slide, grid.centres_px, field, scale, batch):
-        found = encode_patches(network, patches, chosen)
-        queries.put(rows, found)
-        spots.take(rows, found.seen_among(None), chosen_head, bank, bundle)
-        left = (time.monotonic() - began) / rows.stop * (total - rows.stop)
-        yield Progress(
-            "Predicting", rows.stop, total, left, rows, spots.expression[rows], grid, spec.genes
-        )
-    if spec.context_um is not None and scale is not None:
-        yield Progress("Looking around each spot", total, total, 0.0)
-        around = Neighbours(grid.centres_px[:, ::-1] * (scale.mpp_x, scale.mpp_y), spec.context_um)
-        for start in range(0, total, CONTEXT_ROWS):
-            rows = slice(start, min(start + CONTEXT_ROWS, total))
-            spots.take(rows, queries.seen_among(around.weights(rows), rows), chosen_head, bank, bundle)
-            yield Progress("Looking around each spot", rows.stop, total)
 
-    yield Progress("Finishing", total, total, 0.0)
-    provenance = Provenance(
+def _look_around(
+    queries: Queries, spots: _Spots, xy_um: NDArray[np.float64], how: _How
+) -> Generator[Progress, None, None]:
+    """Predict the N spots at `xy_um` (N, 2) once more, each seen among its neighbours."""
+    total, radius_um = len(queries), how.bundle.spec.context_um
+    yield from heard(Progress("Looking around each spot", total, total, 0.0))
+    around = Neighbours(xy_um, radius_um or 0.0)
+    for start in range(0, total, CONTEXT_ROWS):
+        rows = slice(start, min(start + CONTEXT_ROWS, total))
+        spots.take(rows, queries.seen_among(around.weights(rows), rows), how)
+        yield from heard(Progress("Looking around each spot", rows.stop, total))
+
+
+def _provenance(slide: Slide, grid: SpotGrid, scale: Scale | None, how: _How) -> Provenance:
+    spec = how.bundle.spec
+    return Provenance(
         slide_fingerprint=slide.fingerprint,
         width=slide.width,
         height=slide.height,
@@ -146,36 +202,22 @@ def predict(
         mpp_source=scale.source if scale else "unknown",
         layout=grid.layout,
         pitch_um=grid.pitch_um,
-        bundle_id=bundle.id,
-        bundle_hash=bundle.digest,
+        bundle_id=how.bundle.id,
+        bundle_hash=how.bundle.digest,
         mode=spec.mode,
         normalisation=spec.normalisation,
         field_um=math.nan if spec.field_um is None else spec.field_um,
         patch_px=spec.patch_px,
-        top_k=k,
+        top_k=how.bank.k,
         weighting=spec.weighting,
         backend=f"torch {torch.__version__}",
-        device=chosen.type,
-        batch_size=batch,
+        device=how.device.type,
+        batch_size=how.batch,
         threads=torch.get_num_threads(),
-        seed=seed,
+        seed=0,
         version=__version__,
         slide_notes="; ".join(slide.notes),
-        head=chosen_head,
-    )
-    hires = slide.overview(HIRES_PX)
-    return Result(
-        grid=grid,
-        genes=spec.genes,
-        expression=spots.expression,
-        similarity=spots.similarity,
-        spread=spots.spread,
-        effective_k=spots.effective_k,
-        provenance=provenance,
-        hires=hires,
-        lowres=slide.overview(LOWRES_PX),
-        trust=spots.trust(queries.looks, bundle, usual=k == spec.top_k and "softmax" not in chosen_head),
-        held_out=bundle.beside.held_out,
+        head=how.head,
     )
 
 
@@ -203,19 +245,23 @@ class _Spots:
             np.zeros((total, shown), np.float32),
         )
 
-    def take(self, at: slice, seen: Seen, head: Head, bank: Bank, bundle: Bundle) -> None:
-        self.expression[at], self.spread[at], matches = predict_by(head, seen, bank, bundle.beside.ridge)
+    def first(self, count: int) -> _Spots:
+        """Copy of the first spots, so that the room of the others is given back."""
+        return _Spots(*(getattr(self, field.name)[:count].copy() for field in fields(self)))
+
+    def take(self, at: slice, seen: Seen, how: _How) -> None:
+        ridge, patient = how.bundle.beside.ridge, how.bundle.patient
+        self.expression[at], self.spread[at], matches = predict_by(how.head, seen, how.bank, ridge)
         self.similarity[at] = trust.similarity(matches)
         self.effective_k[at] = trust.effective_k(matches)
-        self.patients[at] = trust.patients_among(matches, bundle.patient)
+        self.patients[at] = trust.patients_among(matches, patient)
         self.rows[at], self.weights[at] = trust.heaviest(matches)
 
-    def trust(self, looks: NDArray[np.float32], bundle: Bundle, *, usual: bool) -> trust.SpotTrust:
-        """`usual`: the matches are counted and weighted as they were where the similarities come from."""
-        held_out, unlike = bundle.beside.held_out, bundle.beside.unlike
+    def trust(self, looks: NDArray[np.float32], how: _How) -> trust.SpotTrust:
+        held_out, unlike = how.bundle.beside.held_out, how.bundle.beside.unlike
         return trust.SpotTrust(
             self.patients,
-            held_out.percentile(self.similarity) if held_out is not None and usual else None,
+            held_out.percentile(self.similarity) if held_out is not None and how.usual else None,
             None if unlike is None else unlike.unlike(looks),
             self.rows,
             self.weights,

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     import numpy as np
     from numpy.typing import NDArray
 
     from napari_mclstexp.core.grid import SpotGrid
+    from napari_mclstexp.core.raster import Canvas
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +37,8 @@ class Progress:
         The G gene symbols.
     unit : str
         What is counted.
+    canvas : Canvas or None
+        To draw the spots as a picture, where there are too many for points.
     """
 
     stage: str
@@ -45,3 +50,28 @@ class Progress:
     grid: SpotGrid | None = None
     genes: tuple[str, ...] = ()
     unit: str = "spots"
+    canvas: Canvas | None = None
+
+
+class Enough(Exception):
+    """Thrown into a running prediction, by ``steps.throw(Enough())``: end with what is done.
+
+    After k spots it goes on with these k alone, whole to the end, and its result says so. Once all spots are
+    encoded it changes nothing. Before any spot is done there is nothing to keep: it comes back out of the
+    generator, which has then ended as if it had been closed.
+    """
+
+
+def heard(step: Progress) -> Generator[Progress, None, bool]:
+    """Yield a step; for ``yield from``.
+
+    Returns
+    -------
+    bool
+        Whether :class:`Enough` was thrown at it.
+    """
+    try:
+        yield step
+    except Enough:
+        return True
+    return False

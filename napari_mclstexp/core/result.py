@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from napari_mclstexp.core.grid import SpotGrid
     from napari_mclstexp.core.held_out import HeldOut
+    from napari_mclstexp.core.tissue import TissueMask
     from napari_mclstexp.core.trust import SpotTrust
 
 STATEMENT = "Predicted from H&E, not measured. For research use only."
@@ -27,6 +28,17 @@ class Provenance:
     """How a result came about; written into every export.
 
     The slide is named by its fingerprint alone. Unknown scales are NaN.
+
+    Attributes
+    ----------
+    regions : str
+        Which regions the spots were kept to: spots, number, area and digest; empty for the whole tissue.
+    tissue_edits : str
+        How far a person has changed the tissue mask; empty where the program found it.
+    edits : int
+        Edits of the domains by hand.
+    partial : str
+        How many spots of how many, where the prediction was stopped before its end; else empty.
     """
 
     slide_fingerprint: str
@@ -53,6 +65,11 @@ class Provenance:
     version: str
     slide_notes: str = ""
     head: str = "retrieval"
+    regions: str = ""
+    tissue_edits: str = ""
+    edits: int = 0
+    domain_count: int = 0
+    partial: str = ""
     statement: str = STATEMENT
 
     def as_dict(self) -> dict[str, Any]:
@@ -103,6 +120,11 @@ class Result:
         How far to believe each spot; None in results of former versions.
     held_out : HeldOut or None
         How well each gene was predicted on held-out sections; None where the model was not evaluated.
+    reference_mean : numpy.ndarray or None
+        (G,) float32 mean of each gene over the reference spots, in the unit of `expression`; None in results
+        of former versions.
+    tissue : TissueMask or None
+        By which the spots were laid; None for spots that were given, and in results of former versions.
     """
 
     grid: SpotGrid
@@ -117,6 +139,8 @@ class Result:
     domains: Domains | None = None
     trust: SpotTrust | None = None
     held_out: HeldOut | None = None
+    reference_mean: NDArray[np.float32] | None = None
+    tissue: TissueMask | None = None
 
     def gene_values(self, gene: str) -> NDArray[np.float32]:
         """Predicted values of one gene, (N,) float32.
@@ -158,6 +182,6 @@ class Result:
             return "Not evaluated: nobody knows how well this model predicts it."
         return self.held_out.about(self.genes.index(gene))
 
-    def with_domains(self, domains: Domains) -> Result:
-        """Copy with these domains."""
-        return replace(self, domains=domains)
+    def with_domains(self, domains: Domains, edits: int = 0) -> Result:
+        """Copy with these domains, which so many edits by hand have led to."""
+        return replace(self, domains=domains, provenance=replace(self.provenance, edits=edits))

@@ -17,12 +17,15 @@ from napari_mclstexp.core.h5 import read_anndata, write_h5ad
 from napari_mclstexp.core.held_out import HeldOut
 from napari_mclstexp.core.palette import domain_colour, is_colour
 from napari_mclstexp.core.result import Domains, Provenance, Result
+from napari_mclstexp.core.tissue import packed, unpacked
 from napari_mclstexp.core.trust import SpotTrust
 from napari_mclstexp.errors import BundleError, ExportError, ResultError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 SCHEMA_VERSION = 1
 LIBRARY = "slide"
@@ -35,6 +38,10 @@ GENE_COLUMNS = {
     "pcc": "heldout_pcc", "low": "heldout_pcc_low", "high": "heldout_pcc_high", "width": "interval_width",
 }  # fmt: skip
 """Columns of ``var`` for the parts of a :class:`.HeldOut`."""
+
+REFERENCE_MEAN = "reference_mean"
+TISSUE = "tissue_mask"
+"""Key of the mask in ``uns["mclstexp"]``; see :func:`.tissue.packed`."""
 
 
 def to_anndata(result: Result) -> ad.AnnData:
@@ -49,9 +56,9 @@ def to_anndata(result: Result) -> ad.AnnData:
     -------
     anndata.AnnData
         X (N, G); obs domain, similarity, spread, effective_k, patients, similarity_percentile,
-        out_of_distribution and Visium's columns; var heldout_pcc with its interval, interval_width,
-        predictable; ``obsm["spatial"]`` x, y in full-resolution px, match_rows and match_weights of the
-        heaviest matches; ``uns`` spatial, mclstexp, domain_colors.
+        out_of_distribution and Visium's columns; var reference_mean, heldout_pcc with its interval,
+        interval_width, predictable; ``obsm["spatial"]`` x, y in full-resolution px, match_rows and
+        match_weights of the heaviest matches; ``uns`` spatial, mclstexp, domain_colors.
     """
     grid = result.grid
     held, trust = result.held_out, result.trust
@@ -84,6 +91,10 @@ def to_anndata(result: Result) -> ad.AnnData:
         },
         "spatial": {LIBRARY: _pictures(result)},
     }
+    if result.reference_mean is not None:
+        var[REFERENCE_MEAN] = result.reference_mean
+    if result.tissue is not None:
+        uns["mclstexp"][TISSUE] = packed(result.tissue)
     if held is not None:
         for name, column in GENE_COLUMNS.items():
             var[column] = getattr(held, name)
@@ -208,7 +219,20 @@ def _from_anndata(data: ad.AnnData, about: Mapping[str, Any]) -> Result:
         domains=domains,
         trust=_trust(data),
         held_out=_held_out(data, about),
+        reference_mean=_reference_mean(data),
+        tissue=unpacked(str(about[TISSUE])) if TISSUE in about else None,
     )
+
+
+def _reference_mean(data: ad.AnnData) -> NDArray[np.float32] | None:
+    """Mean of each gene over the reference; None in results of former versions."""
+    if REFERENCE_MEAN not in data.var:
+        return None
+    mean = data.var[REFERENCE_MEAN].to_numpy(dtype=np.float32)
+    if not np.isfinite(mean).all():
+        msg = "a reference mean that is not finite"
+        raise ValueError(msg)
+    return mean
 
 
 def _trust(data: ad.AnnData) -> SpotTrust | None:

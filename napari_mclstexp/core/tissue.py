@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
+import math
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +15,7 @@ from skimage.filters import gaussian, threshold_otsu
 from skimage.measure import label, regionprops
 from skimage.morphology import isotropic_erosion, remove_small_holes, remove_small_objects
 
-from napari_mclstexp.errors import NoTissueError
+from napari_mclstexp.errors import GridError, NoTissueError, ResultError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,6 +42,9 @@ STAINED = 20.0
 SMALLEST_UM2 = 20_000.0
 """Islands and holes below this area (a square of 140 um) are not kept."""
 
+MAX_PACKED_PX = 2**26
+"""Pixels of a mask that is unpacked; one that was found has at most 1,024 x 1,024."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TissueMask:
@@ -48,11 +56,22 @@ class TissueMask:
         (h, w) bool.
     downsample_y, downsample_x : float
         Full-resolution pixels a pixel of the mask.
+    edited_px : int
+        Pixels of the mask that a person changed.
     """
 
     mask: NDArray[np.bool_]
     downsample_y: float
     downsample_x: float
+    edited_px: int = 0
+
+    @property
+    def story(self) -> str:
+        """What a result tells of a person's changes; empty where there are none."""
+        if self.edited_px == 0:
+            return ""
+        digest = hashlib.sha256(packed(self).encode()).hexdigest()
+        return f"{self.edited_px:,} px of the mask changed by hand, sha256 {digest}"
 
 
 def find_tissue(slide: Slide, scale: Scale) -> TissueMask:
@@ -97,6 +116,84 @@ def find_tissue(slide: Slide, scale: Scale) -> TissueMask:
         )
         raise NoTissueError(msg)
     return TissueMask(mask, down_y, down_x)
+
+
+def edited(mask: TissueMask, painted: NDArray[np.bool_]) -> TissueMask:
+    """Take a mask as a person has painted it.
+
+    Parameters
+    ----------
+    mask : TissueMask
+        As it was before: give the one that was found, then `edited_px` is the difference from it. Changes to
+        a mask that was edited already are added to those.
+    painted : numpy.ndarray
+        (h, w) bool, of the mask's shape. It may be empty; then no spots can be laid by it.
+
+    Returns
+    -------
+    TissueMask
+        With a copy of `painted`.
+
+    Raises
+    ------
+    GridError
+        The shapes differ.
+    """
+    if painted.shape != mask.mask.shape:
+        msg = (
+            f"The painted mask has {painted.shape} px, but the slide's has {mask.mask.shape}. "
+            "Paint on the mask of this slide."
+        )
+        raise GridError(msg)
+    painted = painted.astype(bool)
+    changed = int((painted != mask.mask).sum())
+    return TissueMask(painted, mask.downsample_y, mask.downsample_x, mask.edited_px + changed)
+
+
+def packed(mask: TissueMask) -> str:
+    """Mask as a short text, without loss.
+
+    Its height, width, both downsamples and edited pixels, then its bits, compressed by zlib, in base64.
+    """
+    height, width = mask.mask.shape
+    bits = base64.b64encode(zlib.compress(np.packbits(mask.mask).tobytes(), 9)).decode("ascii")
+    down_y, down_x = float(mask.downsample_y), float(mask.downsample_x)
+    return f"{height} {width} {down_y!r} {down_x!r} {mask.edited_px} {bits}"
+
+
+def unpacked(text: str, most_px: int = MAX_PACKED_PX) -> TissueMask:
+    """Mask of what :func:`packed` wrote.
+
+    Parameters
+    ----------
+    text : str
+        The packed mask.
+    most_px : int
+        Pixels that it may have; no more than these are ever unpacked.
+
+    Raises
+    ------
+    ResultError
+        The text is damaged, or of too large a mask.
+    """
+    try:
+        height, width, down_y, down_x, changed, bits = text.split(" ")
+        mask_px, numbers = int(height) * int(width), (float(down_y), float(down_x))
+        sound = min(int(height), int(width)) > 0 and int(changed) >= 0
+        if not sound or mask_px > most_px or not all(0 < n < math.inf for n in numbers):
+            msg = f"a mask of {height} x {width} px"
+            raise ValueError(msg)
+        whole = (mask_px + 7) // 8
+        reader = zlib.decompressobj()
+        raw = reader.decompress(base64.b64decode(bits, validate=True), whole + 1)
+        if len(raw) != whole or not reader.eof or reader.unused_data:
+            msg = "bits that do not fit its size"
+            raise ValueError(msg)
+    except (ValueError, binascii.Error, zlib.error) as error:
+        msg = f"The tissue mask of this result is damaged or too large: {error}. Predict again."
+        raise ResultError(msg) from error
+    flat = np.unpackbits(np.frombuffer(raw, np.uint8), count=mask_px)
+    return TissueMask(flat.reshape(int(height), int(width)).astype(bool), *numbers, int(changed))
 
 
 def _stained(mask: NDArray[np.bool_], chroma: NDArray[np.float32]) -> NDArray[np.bool_]:

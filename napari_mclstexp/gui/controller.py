@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_error, show_info
 
 from napari_mclstexp.core.bundle_files import reads_native_pixels
+from napari_mclstexp.core.drawing import Watched, drawing_of
 from napari_mclstexp.core.grid import read_spots
 from napari_mclstexp.core.opening import preparing
 from napari_mclstexp.core.progress import Progress
 from napari_mclstexp.core.scale import Scale, parse_mpp, scale_of_line, scale_of_spots
 from napari_mclstexp.core.slide import open_slide
-from napari_mclstexp.errors import MclstexpError
+from napari_mclstexp.errors import MclstexpError, SlideError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -23,9 +24,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mclstexp.core.bundle import Bundle
+    from napari_mclstexp.core.domain_edits import Edit
+    from napari_mclstexp.core.drawing import Drawing
+    from napari_mclstexp.core.grid import SpotGrid
     from napari_mclstexp.core.measured.on_slide import Measured
+    from napari_mclstexp.core.regions import Regions
     from napari_mclstexp.core.result import Result
     from napari_mclstexp.core.slide import Companion, Slide
+    from napari_mclstexp.core.tissue import TissueMask
     from napari_mclstexp.gui.jobs import Jobs
     from napari_mclstexp.session import Session
 
@@ -47,12 +53,20 @@ class PredictRequest:
         CSV of spots instead of a grid.
     device : str
         Where the network runs.
+    batch_size : int or None
+        Patches a forward pass.
     """
 
     bundle: Path
     grid: str
     spots: Path | None
     device: str
+    batch_size: int | None = None
+
+
+def rate_key(request: PredictRequest) -> str:
+    """By what the speed of a prediction is remembered: model and device."""
+    return f"{request.bundle.name} {request.device}"
 
 
 class Controller:
@@ -75,9 +89,7 @@ class Controller:
         session.slide_changed.connect(self._prepare)
         session.job_changed.connect(self._prepare)
 
-    def open_slide(
-        self, path: Path, plane: int | None = None, companion: Companion | None = None
-    ) -> None:
+    def open_slide(self, path: Path, plane: int | None = None, companion: Companion | None = None) -> None:
         """Open a slide on a worker, with a measured section where it brings none itself."""
 
         def steps() -> Generator[Progress, None, Slide]:
@@ -186,31 +198,76 @@ class Controller:
 
     def predict(self, request: PredictRequest) -> None:
         """Predict the open slide on a worker."""
-        slide, scale, count = self._session.slide, self._session.scale, self._session.domain_count
+        session = self._session
+        slide, scale, count = session.slide, session.scale, session.domain_count
         if slide is None:
             show_error("Open a slide first.")
             return
-        measured = self._session.measured
-        at_measured = measured is not None and request.grid == MEASURED
+        tissue, regions = session.tissue, session.regions
+        grid = self._grid(request)
 
-        def steps() -> Generator[Progress, None, Result]:
+        def steps() -> Generator[Progress, None, tuple[Result, Drawing, float]]:
             yield Progress("Loading the bundle", 0, 0)
             from napari_mclstexp.core import pipeline  # the model's libraries take seconds to load
+            from napari_mclstexp.core.device import leave_a_core
 
+            leave_a_core()
             bundle = self._bundle(request.bundle)
-            return (
-                yield from pipeline.predict_and_label(
-                    slide,
-                    bundle,
-                    scale,
-                    grid=measured.grid_at(scale) if at_measured else request.grid,
-                    spots=request.spots,
-                    device=request.device,
-                    domains=count,
-                )
+            predicting = pipeline.predict_and_label(
+                slide,
+                bundle,
+                scale,
+                grid=grid,
+                spots=request.spots,
+                device=request.device,
+                batch_size=request.batch_size,
+                domains=count,
+                tissue=tissue,
+                regions=regions,
             )
+            watched = Watched()
+            result = yield from watched(predicting)
+            yield Progress("Drawing", 0, 0)
+            return result, drawing_of(result.grid), watched.spots_a_second
 
-        self._start(steps(), self._session.set_result, "Done.", "predict")
+        def done(outcome: tuple[Result, Drawing, float]) -> None:
+            result, drawing, rate = outcome
+            session.bundle_path, session.spots_path = request.bundle, request.spots
+            session.used_regions = regions
+            if rate > 0:
+                session.set_remembered(session.remembered.with_rate(rate_key(request), rate))
+            session.set_result(result, drawing)
+
+        self._start(steps(), done, "Done.", "predict")
+
+    def _grid(self, request: PredictRequest) -> str | SpotGrid:
+        measured = self._session.measured
+        if measured is not None and request.grid == MEASURED:
+            return measured.grid_at(self._session.scale)
+        return request.grid
+
+    def lay(
+        self,
+        request: PredictRequest,
+        tissue: TissueMask | None,
+        regions: Regions | None,
+        found: Callable[[], TissueMask],
+    ) -> SpotGrid:
+        """Spots that a prediction would have; `found` finds the tissue where no mask is given.
+
+        Raises
+        ------
+        MclstexpError
+            There can be none.
+        """
+        from napari_mclstexp.core.laying import lay_spots
+
+        slide, scale, grid = self._session.slide, self._session.scale, self._grid(request)
+        if slide is None:
+            raise SlideError("Open a slide first.")  # noqa: EM101
+        if tissue is None and request.spots is None and isinstance(grid, str) and scale is not None:
+            tissue = found()
+        return lay_spots(slide, scale, grid=grid, spots=request.spots, tissue=tissue, regions=regions)
 
     def find_domains(self, count: int) -> None:
         """Find domains anew on a worker."""
@@ -226,10 +283,10 @@ class Controller:
 
         self._start(steps(), self._session.set_result, "Done.", "domains")
 
-    def set_gene(self, gene: str) -> None:
-        """Show a gene."""
+    def edit_domains(self, edit: Edit) -> None:
+        """Change the domains by hand."""
         try:
-            self._session.set_gene(gene)
+            self._session.edit_domains(edit)
         except MclstexpError as error:
             show_error(str(error))
 
@@ -253,6 +310,18 @@ class Controller:
     def cancel(self) -> None:
         """Stop what runs."""
         self._jobs.cancel()
+
+    def stop_here(self) -> None:
+        """End a prediction with the spots that are done."""
+        self._jobs.stop_here()
+
+    def bundle_of_result(self) -> Bundle | None:
+        """The model that made the result shown; None where it cannot be read any more. Run on a worker."""
+        path = self._session.bundle_path
+        try:
+            return None if path is None else self._bundle(path)
+        except MclstexpError:
+            return None
 
     def _bundle(self, path: Path) -> Bundle:
         """Bundle of a path, loaded anew only where the file has changed."""

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
+from napari_mclstexp.gui.autosave import Autosave
 from napari_mclstexp.gui.controller import Controller
+from napari_mclstexp.gui.gene_actions import GeneActions
 from napari_mclstexp.gui.jobs import Jobs
 from napari_mclstexp.gui.layers import Layers
 from napari_mclstexp.gui.panels.domain import DomainPanel
 from napari_mclstexp.gui.panels.export import ExportPanel
 from napari_mclstexp.gui.panels.gene import GenePanel
 from napari_mclstexp.gui.panels.predict import PredictPanel
+from napari_mclstexp.gui.panels.resume import ResumeBar
 from napari_mclstexp.gui.panels.slide import SlidePanel
+from napari_mclstexp.gui.place_actions import PlaceActions
+from napari_mclstexp.gui.places import Places
+from napari_mclstexp.gui.pointing import Pointing
 from napari_mclstexp.gui.readers import DOCK, prefer_for_slides
+from napari_mclstexp.gui.settings import read_settings
+from napari_mclstexp.gui.shortcuts import Shortcuts
+from napari_mclstexp.gui.side import Side
+from napari_mclstexp.gui.smooth_panning import SmoothPanning
+from napari_mclstexp.gui.work_actions import WorkActions
 from napari_mclstexp.samples import demo_bundle_path, sample_measured_path
 from napari_mclstexp.session import Session
 
 if TYPE_CHECKING:
     import napari
     from qtpy.QtGui import QCloseEvent, QShowEvent
+
+    from napari_mclstexp.core.saved import State
 
 WIDTH = 380
 
@@ -44,8 +58,25 @@ class MclstexpDock(QWidget):
         self.jobs = Jobs(self.session)
         self.controller = Controller(self.session, self.jobs)
         self.layers = Layers(viewer, self.session)
+        self.places = Places(viewer, self.session)
+        self.genes = GeneActions(self.session, self.jobs)
+        self.place = PlaceActions(self.session, self.jobs, self.places, self.controller)
+        self.autosave = Autosave(viewer, self.session, self.jobs)
+        self.work = WorkActions(viewer, self.session, self.jobs, self.autosave)
+        self.pointing = Pointing(viewer, self.session)
+        self.panning = SmoothPanning(self.session)
+        self.side = Side(viewer, self.session, self.jobs)
+        self.shortcuts = Shortcuts(viewer, self.session, self.genes.step, self.side.next_domain)
+        settings = read_settings()
+        self.resume_bar = ResumeBar(self.session)
         self.slide_panel = SlidePanel(self.session)
-        self.predict_panel = PredictPanel(self.session, demo_bundle_path(), self.controller.needs_scale)
+        self.predict_panel = PredictPanel(
+            self.session,
+            settings.bundle or demo_bundle_path(),
+            self.controller.needs_scale,
+            settings.device,
+            settings.batch_size,
+        )
         self.gene_panel = GenePanel(self.session)
         self.domain_panel = DomainPanel(self.session)
         self.export_panel = ExportPanel(self.session)
@@ -75,6 +106,7 @@ class MclstexpDock(QWidget):
         outside.setContentsMargins(0, 0, 0, 0)
         self.slide_panel.name.setContentsMargins(14, 4, 6, 2)
         outside.addWidget(self.slide_panel.name)  # above what scrolls: a mix-up of slides harms
+        outside.addWidget(self.resume_bar)
         outside.addWidget(scroll)
         self.setMinimumWidth(WIDTH)
 
@@ -100,12 +132,49 @@ class MclstexpDock(QWidget):
         settling.length_given.connect(self._measure_line)
         self.predict_panel.predict_requested.connect(act.predict)
         self.predict_panel.cancel_requested.connect(act.cancel)
-        self.gene_panel.gene_requested.connect(act.set_gene)
-        self.gene_panel.view_requested.connect(lambda changes: session.set_view(**changes))
+        self.predict_panel.keep_requested.connect(act.stop_here)
+        self._wire_place()
+        self._wire_genes()
+        self._wire_work()
         self.domain_panel.domains_requested.connect(act.find_domains)
         self.domain_panel.count_changed.connect(session.set_domain_count)
         self.domain_panel.view_requested.connect(lambda changes: session.set_view(**changes))
+        self.domain_panel.edit_requested.connect(act.edit_domains)
+        self.domain_panel.undo_requested.connect(session.undo)
+        self.domain_panel.redo_requested.connect(session.redo)
+        self.domain_panel.visit_requested.connect(self.side.visit_domain)
         self.export_panel.export_requested.connect(lambda path, over: act.export(path, overwrite=over))
+
+    def _wire_place(self) -> None:
+        form, place = self.predict_panel.place, self.place
+        self.predict_panel.estimate_requested.connect(place.estimate)
+        form.whole_requested.connect(place.whole)
+        form.drawing_requested.connect(place.draw)
+        form.regions_drawn.connect(place.take_drawn)
+        form.file_chosen.connect(place.read)
+        form.painting_requested.connect(place.paint)
+        form.tissue_painted.connect(place.take_painted)
+        form.tissue_dropped.connect(place.drop_painted)
+
+    def _wire_genes(self) -> None:
+        panel, genes, session = self.gene_panel, self.genes, self.session
+        panel.gene_requested.connect(genes.show)
+        panel.step_requested.connect(genes.step)
+        panel.order_requested.connect(genes.order)
+        panel.favourite_requested.connect(genes.favour)
+        panel.compare_requested.connect(self.side.compare)
+        panel.view_requested.connect(lambda changes: session.set_view(**changes))
+        panel.blend.blend_requested.connect(genes.blend)
+        panel.signature.pasted.connect(genes.paste)
+        panel.signature.signature_requested.connect(genes.signature)
+        panel.signature.file_chosen.connect(self._read_sets)
+        session.spot_changed.connect(self._explain)
+
+    def _wire_work(self) -> None:
+        self.resume_bar.resume_requested.connect(self._resume)
+        self.resume_bar.forget_requested.connect(self.work.forget)
+        self.export_panel.figure_requested.connect(self.work.save_figure)
+        self.export_panel.script_requested.connect(self.work.save_script)
 
     # Methods of this widget, for Qt would keep a lambda alive, and with it the viewer.
 
@@ -114,6 +183,24 @@ class MclstexpDock(QWidget):
 
     def _measure_line(self, length_um: float) -> None:
         self.controller.scale_by_line(self.layers.drawn_line(), length_um)
+
+    def _read_sets(self, path: Path) -> None:
+        self.genes.read_sets(path, self.gene_panel.signature.set_sets)
+
+    def _explain(self) -> None:
+        row = self.session.spot
+        if row is None:
+            self.side.hide_spot()
+        else:
+            self.genes.card(row, self.controller.bundle_of_result, self.side.show_spot)
+
+    def _resume(self) -> None:
+        self.work.resume(self._resumed)
+
+    def _resumed(self, state: State) -> None:
+        if state.bundle:
+            self.session.bundle_path = Path(state.bundle)
+            self.predict_panel.form.bundle.value = self.session.bundle_path
 
     def _adopt(self) -> None:
         """Take over a slide that was dropped onto the window or opened by its menu."""
@@ -150,7 +237,9 @@ class MclstexpDock(QWidget):
         if self._window is not None:
             self._window.removeEventFilter(self)
         self._viewer.layers.events.inserted.disconnect(self._adopt)
-        self.layers.disconnect()
+        parts = (self.autosave, self.work, self.genes, self.places, self.pointing, self.shortcuts)
+        for part in (*parts, self.panning, self.side, self.layers):
+            part.disconnect()
         self.jobs.close()
         # Its parts go now: at the program's end, PyQt could destroy them in an order that crashes.
         self._inside.deleteLater()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari.qt.threading import create_worker
 from napari.utils.notifications import show_error
 
+from napari_mclstexp.core.progress import Enough
 from napari_mclstexp.errors import MclstexpError
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Jobs:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._cancel = threading.Event()
+        self._cancel, self._enough = threading.Event(), threading.Event()
+        self._asides: dict[threading.Event, Callable[[Any], None]] = {}
         self._finished = threading.Event()
         self._finished.set()
         self._closed = False
@@ -75,19 +77,25 @@ class Jobs:
         if self.running or self._closed:
             return False
         generation = self._session.generation
-        cancel, finished = threading.Event(), threading.Event()
-        self._cancel, self._finished = cancel, finished
+        cancel, enough, finished = threading.Event(), threading.Event(), threading.Event()
+        self._cancel, self._enough, self._finished = cancel, enough, finished
 
         def run() -> Generator[Any, None, _Outcome]:
             try:
                 while True:
-                    step = next(steps)
+                    if enough.is_set():
+                        enough.clear()
+                        step = steps.throw(Enough())
+                    else:
+                        step = next(steps)
                     if cancel.is_set():
                         steps.close()
                         return _Outcome(cancelled=True)
                     yield step
             except StopIteration as stop:
                 return _Outcome(value=stop.value)
+            except Enough:
+                return _Outcome(cancelled=True)
             except Exception as error:  # noqa: BLE001 - handed to the main thread, which tells of it
                 return _Outcome(error=error)
             finally:
@@ -113,6 +121,48 @@ class Jobs:
         create_worker(run, _connect={"yielded": progressed, "returned": returned})
         return True
 
+    def aside(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        """Run something short beside the job, without progress.
+
+        Parameters
+        ----------
+        work : callable
+            Run on a worker.
+        done : callable
+            Given on the main thread what `work` returned, unless the slide has changed meanwhile.
+        """
+        if self._closed:
+            return
+        generation, finished = self._session.generation, threading.Event()
+        self._asides[finished] = (
+            done  # not in what the worker holds: Qt lets go of that late, and of a viewer
+        )
+
+        def run() -> _Outcome:
+            try:
+                return _Outcome(value=work())
+            except Exception as error:  # noqa: BLE001 - handed to the main thread, which tells of it
+                return _Outcome(error=error)
+            finally:
+                finished.set()
+
+        def returned(outcome: _Outcome) -> None:
+            take = self._asides.pop(finished, None)
+            if self._closed or generation != self._session.generation or take is None:
+                return
+            if outcome.error is not None:
+                _tell(outcome.error)
+            else:
+                take(outcome.value)
+
+        create_worker(run, _connect={"returned": returned})
+
+    def stop_here(self) -> None:
+        """Ask a running prediction to end with what it has done."""
+        if self.running:
+            self._enough.set()
+            self._session.set_job(running=True, message="Stopping", asked_by=self._session.job.asked_by)
+
     def cancel(self) -> None:
         """Ask the running job to stop; it does at its next step."""
         if self.running:
@@ -123,7 +173,9 @@ class Jobs:
         """Stop for good and wait for the worker to end."""
         self._closed = True
         self._cancel.set()
-        if not self._finished.wait(JOIN_SECONDS):
+        ended = [event.wait(JOIN_SECONDS) for event in (self._finished, *self._asides)]
+        self._asides.clear()
+        if not all(ended):
             log.warning("A job did not stop within %g s", JOIN_SECONDS)
 
 

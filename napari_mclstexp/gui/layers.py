@@ -1,34 +1,32 @@
-"""Session events -> napari layers. The only code that touches ``viewer.layers``."""
+"""Session events -> napari layers. With the parts that it is made of the only code that touches layers."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-from napari.layers import Image, Labels, Layer, Points, Shapes
-from napari.utils.colormaps import DirectLabelColormap
+from napari.layers import Image, Layer, Shapes
 
 from napari_mclstexp.core.limits import colour_limits
-from napari_mclstexp.core.raster import raster_labels
-from napari_mclstexp.core.result import STATEMENT
+from napari_mclstexp.core.maps import SEQUENTIAL, Map, value_map
 from napari_mclstexp.gui.divider import Divider
+from napari_mclstexp.gui.domain_layer import DomainLayer
 from napari_mclstexp.gui.slides import LAYER_NAME, layer_data, manage_colour, slide_of, spatial
 from napari_mclstexp.gui.spot_map import SpotMap
+from napari_mclstexp.gui.statement import Statement
 from napari_mclstexp.gui.unlike_spots import UnlikeSpots
 
 if TYPE_CHECKING:
     import napari
     from numpy.typing import NDArray
 
+    from napari_mclstexp.core.maps import Colour
     from napari_mclstexp.core.progress import Progress
     from napari_mclstexp.core.slide import Slide
     from napari_mclstexp.session import Session
 
-HEATMAP, MEASURED, DOMAINS, LINE = "Predicted gene", "Measured gene", "Domains", "Known length"
-OUTLINE_PX = 1
-MEASURED_STATEMENT = "Measured. For research use only."
-SWIPE_STATEMENT = "Left of the line: predicted from H&E. Right: measured.\nFor research use only."
+HEATMAP, MEASURED, LINE = "Predicted gene", "Measured gene", "Known length"
 
 
 class Layers:
@@ -47,30 +45,23 @@ class Layers:
         self._slide: Layer | None = None
         self._heatmap, self._measured = SpotMap(viewer), SpotMap(viewer)
         self._unlike = UnlikeSpots(viewer)
+        self._domains = DomainLayer(viewer)
         self._divider = Divider(viewer, lambda at: session.set_view(divider=at))
-        self._domains: Labels | None = None
+        self._statement = Statement(viewer, session)
         self._filling: NDArray[np.float32] | None = None
         self._filling_gene = ""
         self._provisional = False
-        self._one_scale = session.view.one_scale
+        self._drawn_by = _drawn_by(session)
         self._line: Shapes | None = None
         session.slide_changed.connect(self._show_slide)
         session.scale_changed.connect(self._show_scale)
         session.result_changed.connect(self._show_result)
+        session.domains_changed.connect(self._show_domains)
+        session.drawing_changed.connect(self._show_gene)
         session.gene_changed.connect(self._show_gene)
         session.measured_changed.connect(self._show_measured)
         session.view_changed.connect(self._view_changed)
         session.job_changed.connect(self._show_job)
-
-    @property
-    def heatmap(self) -> Points | None:
-        """The layer of the predicted gene."""
-        return self._heatmap.layer
-
-    @property
-    def domains(self) -> Labels | None:
-        """The layer of the domains."""
-        return self._domains
 
     def slide_in_viewer(self) -> Slide | None:
         """Slide of the topmost layer of ours that another way of opening brought."""
@@ -83,8 +74,8 @@ class Layers:
         if self._filling is not None:
             self._heatmap.drop()
             self._unlike.drop()
-            self._viewer.canvas.overlays.text.visible = False
-        for name in ("slide", "scale", "result", "gene", "measured", "view", "job"):
+            self._statement.hide()
+        for name in ("slide", "scale", "result", "domains", "drawing", "gene", "measured", "view", "job"):
             getattr(self._session, f"{name}_changed").disconnect()
 
     def _show_slide(self) -> None:
@@ -131,7 +122,8 @@ class Layers:
         about = spatial(self._session.scale)
         for name, value in about.items():
             setattr(self._slide, name, value)
-        self._measured.rescale(self._session.scale)
+        self._measured.drop()  # drawn anew at this scale
+        self._show_gene()
         self._viewer.reset_view()
 
     def _show_result(self) -> None:
@@ -139,13 +131,18 @@ class Layers:
         self._unlike.drop()
         if result is None:
             self._heatmap.drop()
-            self._drop(self._domains)
-            self._domains = None
+            self._domains.drop()
             self._show_view()
             return
         if result.unlike is not None:
             self._unlike.draw(result.grid, result.unlike, self._session.scale)
         self._show_domains()
+
+    def _show_domains(self) -> None:
+        result, drawing = self._session.result, self._session.drawing
+        if result is not None:
+            self._domains.draw(result, self._session.scale, None if drawing is None else drawing.cells)
+            self._show_view()
 
     def _show_measured(self) -> None:
         if self._session.measured is None:
@@ -157,28 +154,24 @@ class Layers:
         result, measured = session.result, session.measured
         if gene is None:
             return
-        predicted = result.believable(gene) if result is not None and gene in result.genes else None
-        counted = measured.gene_values(gene) if measured is not None and gene in measured.genes else None
-        limits = None
-        if session.view.one_scale and predicted is not None and counted is not None:
-            limits = colour_limits(np.concatenate([predicted, counted]))
+        predicted = session.predicted_map
+        counted = None
+        if measured is not None and gene in measured.genes:
+            values, colour = measured.gene_values(gene), session.view.colour
+            counted = value_map(gene, values, measured.unit, _plain(colour), values)
+        if session.view.one_scale and isinstance(predicted, Map) and counted is not None:
+            limits = colour_limits(np.concatenate([predicted.values, counted.values]))
+            predicted, counted = _within(predicted, limits), _within(counted, limits)
         if counted is None:
             self._measured.drop()
         else:
-            name = f"{MEASURED}: {gene}"
-            self._measured.draw(measured.grid, counted, session.scale, name, limits)
+            self._measured.draw(measured.grid, counted, session.scale, f"{MEASURED}: {gene}")
         if self._filling is None and predicted is None:
             self._heatmap.drop()
         elif self._filling is None:
-            self._heatmap.draw(result.grid, predicted, session.scale, f"{HEATMAP}: {gene}", limits)
+            name = f"{HEATMAP}: {predicted.name}"
+            self._heatmap.draw(result.grid, predicted, session.scale, name, session.canvas)
         self._show_view()
-
-    def _say(self, text: str, statement: str = STATEMENT) -> None:
-        overlay = self._viewer.canvas.overlays.text
-        overlay.text = f"{text}\n{statement}"
-        overlay.position = "bottom_left"
-        overlay.font_size = 9
-        overlay.visible = True
 
     def _show_job(self) -> None:
         """Let the map fill in while a prediction runs; show the slide sharp once it is prepared."""
@@ -196,55 +189,28 @@ class Layers:
             self._show_view()
 
     def _fill(self, step: Progress) -> None:
+        scale, canvas = self._session.scale, step.canvas
         if self._filling is None or len(self._filling) != len(step.grid):
             self._filling = np.full(len(step.grid), np.nan, dtype=np.float32)
             self._filling_gene = self._session.gene if self._session.gene in step.genes else ""
-            self._heatmap.draw(step.grid, self._filling, self._session.scale, HEATMAP)
+            self._heatmap.draw(step.grid, _of(self._filling, ""), scale, HEATMAP, canvas)
             self._show_view()
-            if self._domains is not None:
-                self._domains.visible = False  # those of the run before
+            self._domains.look("hidden")  # those of the run before
         if step.rows is None or not self._heatmap.drawn:
             return
         if not self._filling_gene:
             self._filling_gene = step.genes[int(step.expression.std(axis=0).argmax())]
         gene = self._filling_gene
         self._filling[step.rows] = step.expression[:, step.genes.index(gene)]
-        self._heatmap.draw(step.grid, self._filling, self._session.scale, f"{HEATMAP}: {gene}, filling in")
-        self._say(f"{gene}, {step.done:,} of {step.total:,} spots")
-
-    def _show_domains(self) -> None:
-        result = self._session.result
-        if result is None or result.domains is None:
-            return
-        raster = raster_labels(result.grid, result.domains.labels)
-        about = spatial(self._session.scale)
-        scale = np.array(about["scale"])
-        colours: dict[int | None, object] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0), **result.domains.colours}
-        drawn = {
-            "colormap": DirectLabelColormap(color_dict=colours),
-            "features": pd.DataFrame(
-                {
-                    "index": sorted(result.domains.names),
-                    "domain": [result.domains.names[i] for i in sorted(result.domains.names)],
-                }
-            ),
-            "scale": tuple(scale * raster.step_px),
-            "translate": tuple(scale * raster.origin_px),
-        }
-        if self._domains is not None and self._domains in self._viewer.layers:
-            self._domains.data = raster.values  # in place: it keeps its rank among the layers
-            for name, value in drawn.items():
-                setattr(self._domains, name, value)
-        else:
-            layer = Labels(raster.values, name=DOMAINS, **{**about, **drawn})
-            self._domains = self._viewer.add_layer(layer)
-
-        self._show_view()
+        self._heatmap.draw(
+            step.grid, _of(self._filling, gene), scale, f"{HEATMAP}: {gene}, filling in", canvas
+        )
+        self._statement.say(f"{gene}, {step.done:,} of {step.total:,} spots")
 
     def _view_changed(self) -> None:
-        view = self._session.view
-        if view.one_scale != self._one_scale:
-            self._one_scale = view.one_scale
+        drawn_by = _drawn_by(self._session)
+        if drawn_by != self._drawn_by:
+            self._drawn_by = drawn_by
             self._show_gene()
         else:
             self._show_view()
@@ -276,32 +242,8 @@ class Layers:
         else:
             self._divider.hide()
         if self._filling is None:
-            self._say_what(source)
-        if self._domains is not None:
-            self._domains.visible = view.domains != "hidden"
-            outlines = view.domains == "outlines"
-            self._domains.contour = OUTLINE_PX if outlines else 0
-            self._domains.opacity = 0.95 if outlines else 0.5
-
-    def _say_what(self, source: str) -> None:
-        """Say on the canvas what the colours are."""
-        result, measured, gene = self._session.result, self._session.measured, self._session.gene
-        hidden = not self._session.view.heatmap
-        if result is None and (measured is None or hidden):
-            self._viewer.canvas.overlays.text.visible = False
-        elif hidden:
-            self._say("Domains of predicted expression")
-        elif source == "measured":
-            unit = _short(measured.unit) if gene in measured.genes else "not among the genes of this section"
-            self._say(f"{gene}, measured: {unit}", MEASURED_STATEMENT)
-        elif source == "swipe":
-            units = dict.fromkeys(map(_short, (result.provenance.normalisation, measured.unit)))
-            self._say(f"{gene}, {' | '.join(units)}", SWIPE_STATEMENT)
-        else:
-            said = f"{gene}, {_short(result.provenance.normalisation)}"
-            if result.unlike is not None and result.unlike.any():
-                said += f"\nGrey crosses: {result.unlike.sum():,} spots unlike the reference"
-            self._say(said)
+            self._statement.show()
+            self._domains.look(view.domains)
 
     def _manage_colour(self, managed: bool) -> None:
         if self._slide is not None and self._slide.data[0].colour_managed != managed:
@@ -313,6 +255,20 @@ class Layers:
             self._viewer.layers.remove(layer)
 
 
-def _short(unit: str) -> str:
-    """Unit of expression in a few words: the canvas is narrow, and the dock has the whole."""
-    return unit.partition(" of the spot")[0]
+def _drawn_by(session: Session) -> tuple[object, ...]:
+    """What of the view makes another map, rather than another look of the same."""
+    return session.view.one_scale, session.view.colour, session.view.blend
+
+
+def _plain(colour: Colour) -> Colour:
+    """How measured values are coloured: they have no reference mean, and their own scale."""
+    return replace(colour, centred=False, by="percentiles" if colour.by == "all genes" else colour.by)
+
+
+def _within(shown: Map, limits: tuple[float, float]) -> Map:
+    return replace(shown, limits=limits)
+
+
+def _of(values: NDArray[np.float32], gene: str) -> Map:
+    """Map of values that are not all there yet."""
+    return Map(gene, values, colour_limits(values), SEQUENTIAL[0], "")

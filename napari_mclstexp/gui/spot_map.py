@@ -1,14 +1,15 @@
-"""One gene over spots, as a layer of napari."""
+"""Values over spots as a layer of napari: points, or a picture of too many or of what runs smoothly."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Points
+from napari.layers import Image, Points
+from napari.utils.colormaps import ensure_colormap
 
 from napari_mclstexp.core.cells import pitch_px
-from napari_mclstexp.core.limits import colour_limits
+from napari_mclstexp.core.maps import Blend, Map
 from napari_mclstexp.gui.slides import spatial
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mclstexp.core.grid import SpotGrid
+    from napari_mclstexp.core.raster import Canvas
     from napari_mclstexp.core.scale import Scale
 
 COLUMN = "expression"
@@ -34,7 +36,12 @@ class SpotMap:
 
     def __init__(self, viewer: napari.Viewer) -> None:
         self._viewer = viewer
-        self.layer: Points | None = None
+        self._kind: tuple[object, ...] = ()
+        self._grid: SpotGrid | None = None
+        self._painted: NDArray[np.float32] | None = None
+        self._canvas: Canvas | None = None
+        self._between: tuple[float, float] | None = None
+        self.layer: Points | Image | None = None
 
     @property
     def drawn(self) -> bool:
@@ -44,47 +51,115 @@ class SpotMap:
     def draw(
         self,
         grid: SpotGrid,
-        values: NDArray[np.float32],
+        shown: Map | Blend,
         scale: Scale | None,
         name: str,
-        limits: tuple[float, float] | None = None,
+        canvas: Canvas | None = None,
     ) -> None:
-        """Draw values (N,); NaN is not drawn. Spots that are there already are recoloured, which is fast.
+        """Draw a map; NaN is not drawn. What is there already is recoloured, which is fast.
 
         Parameters
         ----------
         grid : SpotGrid
             N spots.
-        values : numpy.ndarray
-            (N,) float32.
+        shown : Map or Blend
+            Of N spots.
         scale : Scale or None
             um per px.
         name : str
             Of the layer.
-        limits : tuple of float, optional
-            Of the colours; by the values themselves by default.
+        canvas : Canvas, optional
+            To draw a picture instead of points.
         """
-        limits = colour_limits(values) if limits is None else limits
-        if self.drawn and np.array_equal(self.layer.data, grid.centres_px):
-            self.layer.features = {COLUMN: values}  # keeping its column: the fast way in napari
-            self.layer.face_contrast_limits = limits
-            self.layer.refresh_colors()
-        else:
+        kind = (isinstance(shown, Blend), canvas)
+        if not (self.drawn and self._kind == kind and self._grid is grid):
+            rank = self._rank()
             self.drop()
+            self._kind, self._grid, self._canvas = kind, grid, canvas
+            layer = self._points(grid, shown, scale) if canvas is None else self._image(canvas, shown, scale)
+            self.layer = self._viewer.add_layer(layer)
+            self._viewer.layers.move(len(self._viewer.layers) - 1, rank)
+        elif isinstance(self.layer, Points):
+            self._recolour_points(shown)
+        else:
+            self._recolour_image(shown)
+        self.layer.name = name
+
+    def _rank(self) -> int:
+        """Place of the layer among the others: that of its predecessor, else on top."""
+        return self._viewer.layers.index(self.layer) if self.drawn else len(self._viewer.layers)
+
+    def _points(self, grid: SpotGrid, shown: Map | Blend, scale: Scale | None) -> Points:
+        about = {"border_width": 0, "size": SPOT_SHARE * min(pitch_px(grid)), **spatial(scale)}
+        if isinstance(shown, Blend):
+            layer = Points(grid.centres_px, face_color=_opaque(shown.rgb), **about)
+        else:
             layer = Points(
                 grid.centres_px,
-                features={COLUMN: values},
+                features={COLUMN: shown.values},
                 face_color=COLUMN,
-                face_colormap="viridis",
-                face_contrast_limits=limits,
-                border_width=0,
-                size=SPOT_SHARE * min(pitch_px(grid)),
-                **spatial(scale),
+                face_colormap=ensure_colormap(shown.colormap),
+                face_contrast_limits=shown.limits,
+                **about,
             )
-            self.layer = self._viewer.add_layer(layer)
             layer.face_colorbar.visible = True
-            layer.editable = False
-        self.layer.name = name
+        layer.editable = False
+        return layer
+
+    def _recolour_points(self, shown: Map | Blend) -> None:
+        if isinstance(shown, Blend):
+            self.layer.face_color = _opaque(shown.rgb)
+            return
+        if self.layer.face_colormap.name != shown.colormap:
+            self.layer.face_colormap = ensure_colormap(shown.colormap)
+        # Each of both would give all points to the screen; keeping the features' column is the fast way.
+        with self.layer._face.events.colors.blocker():
+            self.layer.face_contrast_limits = shown.limits
+            self.layer.features = {COLUMN: shown.values}
+
+    def _image(self, canvas: Canvas, shown: Map | Blend, scale: Scale | None) -> Image:
+        about = spatial(scale)
+        per_px = np.array(about["scale"])
+        raster = canvas.raster
+        about |= {
+            "scale": tuple(per_px * raster.step_px),
+            "translate": tuple(per_px * raster.origin_px),
+            "interpolation2d": "linear" if canvas.smooth else "nearest",
+        }
+        picture = _painted(canvas, shown)
+        if isinstance(shown, Blend):
+            return Image(picture, rgb=True, **about)
+        layer = Image(
+            picture, colormap=ensure_colormap(shown.colormap), contrast_limits=shown.limits, **about
+        )
+        layer.colorbar.visible = True
+        self._painted = picture
+        return layer
+
+    def _recolour_image(self, shown: Map | Blend) -> None:
+        picture = _painted(self._canvas, shown)
+        if isinstance(shown, Blend):
+            self.layer.data = picture
+            return
+        if self.layer.colormap.name != shown.colormap:
+            self.layer.colormap = ensure_colormap(shown.colormap)
+        low, high = shown.limits
+        self._painted = picture
+        self.layer.data = self._cut(picture)
+        self.layer.contrast_limits_range = (
+            min(low, self.layer.contrast_limits_range[0]),
+            max(high, self.layer.contrast_limits_range[1]),
+        )
+        self.layer.contrast_limits = shown.limits
+
+    def _cut(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The picture between the two x where it is shown; all of it otherwise."""
+        if self._between is None or self._canvas is None:
+            return picture
+        raster = self._canvas.raster
+        x = raster.origin_px[1] + np.arange(picture.shape[1]) * raster.step_px[1]
+        shown = (self._between[0] <= x) & (x < self._between[1])
+        return np.where(shown[None, :], picture, np.float32(np.nan))
 
     def look(
         self,
@@ -99,22 +174,41 @@ class SpotMap:
         """
         if not self.drawn:
             return
-        self.layer.visible = visible
-        self.layer.opacity = opacity
-        self.layer.face_colorbar.position = bar
+        colour_bar = self.layer.colorbar if isinstance(self.layer, Image) else self.layer.face_colorbar
+        for part, name, value in (
+            (self.layer, "visible", visible),
+            (self.layer, "opacity", opacity),
+            (colour_bar, "position", bar),
+        ):
+            if getattr(part, name) != value:  # napari draws anew even where nothing has changed
+                setattr(part, name, value)
+        if isinstance(self.layer, Image):
+            if between != self._between and self._painted is not None:
+                self._between = between
+                self.layer.data = self._cut(self._painted)
+            return
         x = self.layer.data[:, 1]
         shown = np.ones(len(x), dtype=bool) if between is None else (between[0] <= x) & (x < between[1])
         if not np.array_equal(shown, self.layer.shown):
             self.layer.shown = shown
 
-    def rescale(self, scale: Scale | None) -> None:
-        """Lay the spots anew where the slide's scale has changed."""
-        if self.drawn:
-            for name, value in spatial(scale).items():
-                setattr(self.layer, name, value)
-
     def drop(self) -> None:
         """Take the layer away."""
         if self.drawn:
             self._viewer.layers.remove(self.layer)
-        self.layer = None
+        self.layer = self._grid = self._painted = self._canvas = self._between = None
+        self._kind = ()
+
+
+def _opaque(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, 4) colours of (N, 3); clear where they are NaN."""
+    clear = np.isnan(rgb).any(axis=1)
+    return np.column_stack([np.nan_to_num(rgb), np.where(clear, 0, 1)]).astype(np.float32)
+
+
+def _painted(canvas: Canvas, shown: Map | Blend) -> NDArray[np.float32]:
+    """Picture (h, w), or (h, w, 4) of a blend."""
+    if isinstance(shown, Map):
+        return canvas.paint(shown.values)
+    channels = np.dstack([canvas.paint(shown.rgb[:, i]) for i in range(3)])
+    return _opaque(channels.reshape(-1, 3)).reshape(*channels.shape[:2], 4)

@@ -56,12 +56,13 @@ class UnlikeSpots:
         """Show or hide them, or those alone whose x lies between two full-resolution px."""
         if self.layer is None or self.layer not in self._viewer.layers:
             return
-        self.layer.visible = visible
-        self.layer.opacity = opacity
+        for name, value in (("visible", visible), ("opacity", opacity)):
+            if getattr(self.layer, name) != value:
+                setattr(self.layer, name, value)
         x = self.layer.data[:, 1]
-        self.layer.shown = (
-            np.ones(len(x), dtype=bool) if between is None else (between[0] <= x) & (x < between[1])
-        )
+        shown = np.ones(len(x), dtype=bool) if between is None else (between[0] <= x) & (x < between[1])
+        if not np.array_equal(shown, self.layer.shown):
+            self.layer.shown = shown
 
     def drop(self) -> None:
         """Take the layer away."""

@@ -16,16 +16,18 @@ from napari_mclstexp.core.grid import given_grid
 from napari_mclstexp.core.patches import Field, read_patch
 from napari_mclstexp.core.pipeline import predict_and_label
 from napari_mclstexp.core.predict import predict
+from napari_mclstexp.core.progress import Enough
 from napari_mclstexp.core.retrieval import match
 from napari_mclstexp.core.scale import Scale
 from napari_mclstexp.core.slide import open_slide
 from napari_mclstexp.errors import BundleError, DeviceError, GridError, MclstexpError, ModelError, ScaleError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from napari_mclstexp.core.bundle import Bundle
+    from napari_mclstexp.core.progress import Progress
     from napari_mclstexp.core.result import Result
     from napari_mclstexp.core.slide import Slide
 
@@ -162,6 +164,110 @@ def test_cancelling_stops_the_readers_and_the_next_run_works(slide: Slide, bundl
     gc.collect()
     assert not [t for t in threading.enumerate() if t.name.startswith("mclstexp-read")]
     assert len(run(slide, bundle, scattered(slide, 3)).grid) == 3
+
+
+def stopped(
+    steps: Generator[Progress, None, Result], at: Callable[[Progress], bool]
+) -> tuple[list[Progress], Result]:
+    """Say that it is enough at the first such step; the steps from there on, and the outcome."""
+    for step in steps:
+        if at(step):
+            break
+    else:
+        pytest.fail("there was no such step")
+    seen = []
+    try:
+        seen.append(steps.throw(Enough()))
+        while True:
+            seen.append(next(steps))
+    except StopIteration as stop:
+        return seen, stop.value
+
+
+TOLD = ("expression", "similarity", "spread", "effective_k")
+
+
+def seen_within(bundle: Bundle, context_um: float | None) -> Bundle:
+    """Each spot is seen with those around it, or alone."""
+    return dataclasses.replace(bundle, spec=dataclasses.replace(bundle.spec, context_um=context_um))
+
+
+@pytest.mark.parametrize("context_um", [None, 100.0])
+def test_a_prediction_that_was_stopped_is_one_of_the_spots_that_were_done(
+    slide: Slide, bundle: Bundle, context_um: float | None
+) -> None:
+    bundle = seen_within(bundle, context_um)
+    xy = scattered(slide, 40)
+    grid = given_grid(np.arange(40).astype(str), xy, (slide.width, slide.height), SCALE)
+    options = {"batch_size": 7, "device": "cpu", "domains": 3}
+    seen, result = stopped(
+        predict_and_label(slide, bundle, SCALE, grid=grid, **options), lambda step: step.done == 21
+    )
+    assert {step.stage for step in seen} >= {"Finishing", "Finding domains"}
+    assert ("Looking around each spot" in {step.stage for step in seen}) == (context_um is not None)
+    assert all(step.total == 21 for step in seen)
+    gc.collect()
+    assert not [t for t in threading.enumerate() if t.name.startswith("mclstexp-read")]
+    assert result.provenance.partial == "21 of 40 spots; stopped by the user"
+    assert result.grid.ids.tolist() == grid.ids[:21].tolist()
+    np.testing.assert_array_equal(result.grid.centres_px, grid.centres_px[:21])
+
+    alone = finish(predict_and_label(slide, bundle, SCALE, grid=grid.first(21), **options))[1]
+    assert alone.provenance.partial == ""
+    for name in TOLD:
+        np.testing.assert_allclose(getattr(result, name), getattr(alone, name), atol=1e-5, err_msg=name)
+    assert result.trust is not None
+    assert alone.trust is not None
+    for field in dataclasses.fields(result.trust):
+        one, two = getattr(result.trust, field.name), getattr(alone.trust, field.name)
+        assert (one is None) == (two is None)
+        if one is not None:
+            np.testing.assert_allclose(one, two, atol=1e-5, err_msg=field.name)
+    assert result.domains is not None
+    assert alone.domains is not None
+    np.testing.assert_array_equal(result.domains.labels, alone.domains.labels)
+    if context_um:  # the spots that were left out would have made a difference
+        whole = run(slide, bundle, xy, batch_size=7)
+        assert np.abs(whole.expression[:21] - result.expression).max() > 1e-3
+
+
+def test_a_prediction_that_was_stopped_is_kept_in_its_file(
+    slide: Slide, bundle: Bundle, tmp_path: Path
+) -> None:
+    from napari_mclstexp.core.result_file import load_result, save_result
+
+    steps = predict_and_label(slide, bundle, SCALE, grid="60", batch_size=5, device="cpu", domains=2)
+    _, result = stopped(steps, lambda step: step.done == 10)
+    loaded = load_result(save_result(result, tmp_path / "r.h5ad"))
+    assert len(loaded.grid) == 10
+    assert loaded.provenance.partial.startswith("10 of ")
+    assert loaded.provenance == result.provenance
+
+
+def test_enough_after_the_first_spots_of_all_or_later_changes_nothing(slide: Slide, bundle: Bundle) -> None:
+    bundle, xy = seen_within(bundle, 100.0), scattered(slide, 12)
+    grid = given_grid(np.arange(12).astype(str), xy, (slide.width, slide.height), SCALE)
+    options = {"grid": grid, "batch_size": 6, "device": "cpu", "domains": 2}
+    whole = finish(predict_and_label(slide, bundle, SCALE, **options))[1]
+    for at in (
+        lambda step: step.stage == "Predicting" and step.done == 12,
+        lambda step: step.stage == "Looking around each spot",
+        lambda step: step.stage == "Finishing",
+        lambda step: step.stage == "Finding domains",
+    ):
+        _, result = stopped(predict_and_label(slide, bundle, SCALE, **options), at)
+        assert result.provenance == whole.provenance
+        assert result.domains is not None
+        for name in TOLD:
+            np.testing.assert_array_equal(getattr(result, name), getattr(whole, name))
+
+
+@pytest.mark.parametrize("stage", ["Finding tissue", "Loading the model"])
+def test_enough_before_any_spot_is_done_ends_it(slide: Slide, bundle: Bundle, stage: str) -> None:
+    steps = predict_and_label(slide, bundle, SCALE, device="cpu")
+    with pytest.raises(Enough):
+        stopped(steps, lambda step: step.stage == stage)
+    assert next(steps, None) is None
 
 
 def test_a_network_that_gives_no_numbers_ends_the_prediction(slide: Slide, bundle: Bundle) -> None:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,8 @@ from qtpy.QtWidgets import (
 )
 from steps import finish
 
-from napari_mclstexp.core.bundle import save_bundle
+from napari_mclstexp.core.bundle import load_bundle, save_bundle
+from napari_mclstexp.core.held_out import HeldOut
 from napari_mclstexp.training.fit import train
 from napari_mclstexp.training.options import TrainingOptions
 from napari_mclstexp.training.sections import read_section
@@ -245,9 +246,13 @@ class Window:
         self.walk(way, next(i for i, text in enumerate(texts) if text.startswith(start)))
 
     def choose_in_dialog(self, button: QWidget | QAction, path: Path) -> None:
-        """Click a button, or take a menu's entry, that opens a dialog for a file; type a path into that, and
-        click Open.
-        """
+        """Click a button, or take a menu's entry, that opens a dialog for a file; answer that."""
+        self.answer_dialog(
+            button.trigger if isinstance(button, QAction) else lambda: self.click(button), path
+        )
+
+    def answer_dialog(self, act: Callable[[], object], path: Path) -> None:
+        """Do what opens a dialog for a file; type a path into that, and click Open or Save."""
         seen: list[float] = []
 
         def answer() -> None:
@@ -267,20 +272,45 @@ class Window:
                     QTest.keyClick(popup, Qt.Key.Key_Escape)
                 (box,) = dialog.findChildren(QDialogButtonBox)
                 choose = box.button(QDialogButtonBox.StandardButton.Open)
+                choose = choose or box.button(QDialogButtonBox.StandardButton.Save)
                 QTest.mouseClick(choose, Qt.MouseButton.LeftButton)
 
         timer = QTimer()
         timer.setInterval(200)
         timer.timeout.connect(answer)
         timer.start()
-        if isinstance(button, QAction):
-            button.trigger()
-        else:
-            self.click(button)
+        act()
         timer.stop()
         assert seen, "no dialog came"
         self.main.activateWindow()  # a window manager does this; the virtual screen has none
         self.qtbot.waitUntil(self.main.isActiveWindow, timeout=10_000)
+
+    def screen_of(self, y_px: float, x_px: float) -> QPoint:
+        """Where a place of the slide, full-resolution px, lies on the canvas."""
+        scale = self.dock.session.scale
+        per_px = (1.0, 1.0) if scale is None else (scale.mpp_y, scale.mpp_x)
+        camera, size = self.viewer.scene.camera, self.viewer.canvas.size
+        y = (y_px * per_px[0] - camera.center[-2]) * camera.zoom + size[0] / 2
+        x = (x_px * per_px[1] - camera.center[-1]) * camera.zoom + size[1] / 2
+        return QPoint(round(x), round(y))
+
+    def point_at_spot(self, row: int) -> QPoint:
+        """Move the mouse onto a spot."""
+        at = self.screen_of(*self.dock.session.result.grid.centres_px[row])
+        QTest.mouseMove(self.canvas, at + QPoint(2, 2))
+        self.settle(40)
+        QTest.mouseMove(self.canvas, at)
+        self.settle(80)
+        return at
+
+    def click_canvas(self, at: QPoint) -> None:
+        for near in (at - QPoint(6, 6), at):
+            QTest.mouseMove(self.canvas, near)
+            self.settle(40)
+        QTest.mousePress(self.canvas, Qt.MouseButton.LeftButton, pos=at)
+        self.settle(20)
+        QTest.mouseRelease(self.canvas, Qt.MouseButton.LeftButton, pos=at)
+        self.settle(60)
 
     def drag_canvas(self, dx: int, dy: int) -> None:
         """Drag the picture with the left button."""
@@ -317,11 +347,14 @@ class Window:
 
     @property
     def predict_button(self) -> QWidget:
-        return self.dock.predict_panel.form.call_button.native
+        return self.dock.predict_panel.predict_button
 
     def press_predict(self) -> None:
         before = self.dock.session.job
         self.click(self.predict_button)
+        question = self.dock.predict_panel.question
+        if question.isVisible():  # it would replace a prediction
+            self.click(question.yes)
         assert self.dock.session.job is not before, "pressing Predict did not start anything"
 
     def predict(self) -> Any:
@@ -498,6 +531,28 @@ def other_slide(sections: list[Path]) -> Path:
 def bundle(sections: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model trained for a moment on the second section."""
     return _train(str(sections[1]), tmp_path_factory.mktemp("model") / "tiny", name="tiny")
+
+
+@pytest.fixture
+def evaluated(bundle: Path, tmp_path: Path) -> Path:
+    """The model with the outcome of an evaluation: its first gene is predictable, its last is not."""
+    loaded = load_bundle(bundle)
+    pcc = np.linspace(0.6, -0.2, len(loaded.spec.genes), dtype=np.float32)
+    held_out = HeldOut(
+        pcc=pcc,
+        low=pcc - np.float32(0.1),
+        high=pcc + np.float32(0.1),
+        width=np.ones(len(pcc), np.float32),
+        similarity=np.linspace(0, 1, 101, dtype=np.float32),
+        protocol="leave-section-out",
+        same_patient=True,
+        sections=3,
+        patients=1,
+        intervals="spatial blocks",
+    )
+    spec = replace(loaded.spec, evaluation=held_out.story())
+    told = replace(loaded, spec=spec, beside=replace(loaded.beside, held_out=held_out))
+    return save_bundle(told, tmp_path / "evaluated")
 
 
 def _real() -> Path:

@@ -76,7 +76,7 @@ def test_closed_in_mid_run(python: str, tmp_path: Path, bundle: Path, slide: Pat
         QTest.keyClicks(box, "5")
         QTest.keyClick(box, Qt.Key.Key_Tab)
         assert form.pitch_um.value == 5, form.pitch_um.value
-        QTimer.singleShot(500, lambda: QTest.mouseClick(form.call_button.native, Qt.MouseButton.LeftButton))
+        QTimer.singleShot(500, lambda: dock.predict_panel.predict_button.click())
 
         def close_in_mid_run():
             progress = dock.session.job.progress

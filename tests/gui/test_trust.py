@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 import tifffile
 
-from napari_mclstexp.core.bundle import load_bundle, save_bundle
-from napari_mclstexp.core.held_out import HeldOut
+from napari_mclstexp.core.bundle import load_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from tests.gui.conftest import Window
-
-
-@pytest.fixture
-def evaluated(bundle: Path, tmp_path: Path) -> Path:
-    """The model with the outcome of an evaluation: its first gene is predictable, its last is not."""
-    loaded = load_bundle(bundle)
-    pcc = np.linspace(0.6, -0.2, len(loaded.spec.genes), dtype=np.float32)
-    held_out = HeldOut(
-        pcc=pcc,
-        low=pcc - np.float32(0.1),
-        high=pcc + np.float32(0.1),
-        width=np.ones(len(pcc), np.float32),
-        similarity=np.linspace(0, 1, 101, dtype=np.float32),
-        protocol="leave-section-out",
-        same_patient=True,
-        sections=3,
-        patients=1,
-        intervals="spatial blocks",
-    )
-    spec = replace(loaded.spec, evaluation=held_out.story())
-    told = replace(loaded, spec=spec, beside=replace(loaded.beside, held_out=held_out))
-    return save_bundle(told, tmp_path / "evaluated")
 
 
 def test_the_badge_of_a_gene_that_was_evaluated(window: Window, slide: Path, evaluated: Path) -> None:

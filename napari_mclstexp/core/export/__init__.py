@@ -21,7 +21,7 @@ FORMATS = {
 }
 """Suffix -> what it is and its writer, which is imported when it is needed."""
 
-PICTURES = (".png",)
+PICTURES = (".png", ".svg", ".pdf")
 
 
 def export_result(
@@ -45,7 +45,7 @@ def export_result(
     gene : str, optional
         The gene to show; pictures without one show the domains.
     dpi : int
-        Dots per inch of pictures.
+        Dots per inch of pictures, 36 to 1,200.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def export_result(
     Raises
     ------
     ExportError
-        Unknown suffix, existing target, or the file cannot be written.
+        Unknown suffix, dots out of range, existing target, or the file cannot be written.
     GeneError
         The gene is not among those predicted.
     """

@@ -177,6 +177,16 @@ def approved(symbol: str) -> str:
     return among[0] if len(among) == 1 else symbol
 
 
+def stands_for(symbol: str) -> tuple[str, ...]:
+    """Approved symbols that a symbol may stand for; none where HGNC does not know it."""
+    return _candidates(symbol)
+
+
+def names_of(symbol: str) -> tuple[str, ...]:
+    """Other names that HGNC knows an approved symbol by: previous symbols, then aliases; none for others."""
+    return _table().names.get(symbol, ())
+
+
 def looks_human(symbols: Sequence[str]) -> bool:
     """Whether most symbols are written as human ones are: without small letters, but for ``C1orf112``."""
     small = sum(any(c.islower() for c in s.replace("orf", "")) for s in symbols)
@@ -208,6 +218,7 @@ class _Table:
     previous: Mapping[str, tuple[str, ...]]
     alias: Mapping[str, tuple[str, ...]]
     ensembl: Mapping[str, tuple[str, ...]]
+    names: Mapping[str, tuple[str, ...]]
 
 
 @cache
@@ -222,7 +233,8 @@ def _table() -> _Table:
                 found[old] = (*found.get(old, ()), row[0])
         return found
 
-    return _Table(frozenset(row[0] for row in rows), by(1), by(2), by(3))
+    names = {row[0]: tuple(dict.fromkeys(filter(None, f"{row[1]}|{row[2]}".split("|")))) for row in rows}
+    return _Table(frozenset(names), by(1), by(2), by(3), names)
 
 
 def _plain(text: str) -> str:

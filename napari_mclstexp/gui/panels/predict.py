@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from magicgui import magicgui
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_mclstexp.core.device import DEVICES
 from napari_mclstexp.gui.controller import MEASURED, PredictRequest
+from napari_mclstexp.gui.panels.place import PlaceForm
 
 if TYPE_CHECKING:
     from napari_mclstexp.session import Session
@@ -31,14 +32,23 @@ class PredictPanel(QGroupBox):
 
     predict_requested = Signal(object)
     cancel_requested = Signal()
+    keep_requested = Signal()
+    estimate_requested = Signal(object)
 
-    def __init__(self, session: "Session", bundle: Path, needs_scale: Callable[[Path], bool]) -> None:
+    def __init__(
+        self,
+        session: "Session",
+        bundle: Path,
+        needs_scale: Callable[[Path], bool],
+        device: str = "auto",
+        batch_size: int | None = None,
+    ) -> None:
         super().__init__("2  Predict")
         self._session = session
-        self._needs_scale = needs_scale
+        self._needs_scale, self._batch_size = needs_scale, batch_size
 
         @magicgui(
-            call_button="Predict",
+            call_button=False,
             labels=True,
             bundle={"mode": "d", "label": "Model", "tooltip": "A model bundle: a folder, or its zip"},
             grid={"choices": self._grids, "label": "Spots"},
@@ -51,18 +61,15 @@ class PredictPanel(QGroupBox):
             grid: str = "visium",
             pitch_um: float = 100.0,
             spots: Path = Path(),
-            device: str = "auto",
+            device: str = device,
         ) -> None:
-            self.predict_requested.emit(
-                PredictRequest(
-                    bundle=bundle,
-                    grid=f"{pitch_um:g}" if grid == "pitch" else grid,
-                    spots=spots if grid == "spots" else None,
-                    device=device,
-                )
-            )
+            """Only a form: the button that asks for it stands below what it depends on."""
 
         self.form = form
+        self.predict_button = QPushButton("Predict")
+        self.place = PlaceForm(session)
+        self.estimate = QLabel()
+        self.estimate.setWordWrap(True)
         self.why = QLabel()
         self.why.setWordWrap(True)
         self.bar = QProgressBar()
@@ -70,23 +77,71 @@ class PredictPanel(QGroupBox):
         self.stage = QLabel()
         self.stage.setWordWrap(True)
         self.cancel_button = QPushButton("Cancel")
+        self.keep_button = QPushButton("Stop, keep")
+        self.keep_button.setToolTip("End the prediction now and keep the spots that are done")
+        self.question = _Question()
         row = QHBoxLayout()
         row.addWidget(self.bar, 1)
+        row.addWidget(self.keep_button)
         row.addWidget(self.cancel_button)
         layout = QVBoxLayout(self)
-        layout.addWidget(form.native)
+        layout.addWidget(self.place)
+        layout.insertWidget(0, form.native)
+        layout.addWidget(self.estimate)
+        layout.addWidget(self.predict_button)
         layout.addWidget(self.why)
+        layout.addWidget(self.question)
         layout.addLayout(row)
         layout.addWidget(self.stage)
 
         form.grid.changed.connect(self._show_grid)
+        for part in (form.bundle, form.grid, form.pitch_um, form.spots, form.device):
+            part.changed.connect(self._ask_estimate)
         form.bundle.changed.connect(self._show)
+        self.predict_button.clicked.connect(self._pressed)
+        self.keep_button.clicked.connect(self.keep_requested)
+        self.question.yes.clicked.connect(self._confirmed)
+        self.question.no.clicked.connect(self.question.drop)
+        session.place_changed.connect(self._ask_estimate)
+        session.result_changed.connect(self.question.drop)
         self.cancel_button.clicked.connect(self.cancel_requested)
         session.measured_changed.connect(self._offer_measured)
         session.slide_changed.connect(self._show)
         session.scale_changed.connect(self._show)
+        session.scale_changed.connect(self._ask_estimate)
         session.job_changed.connect(self._show)
+        session.estimate_changed.connect(self._show)
         self._show()
+
+    def request(self) -> PredictRequest:
+        """What the form asks for."""
+        form = self.form
+        grid = form.grid.value
+        return PredictRequest(
+            bundle=form.bundle.value,
+            grid=f"{form.pitch_um.value:g}" if grid == "pitch" else grid,
+            spots=form.spots.value if grid == "spots" else None,
+            device=form.device.value,
+            batch_size=self._batch_size,
+        )
+
+    def _pressed(self) -> None:
+        """Predict; where that would replace a prediction, ask first."""
+        session = self._session
+        if session.result is None:
+            self.predict_requested.emit(self.request())
+            return
+        edits = 0 if session.history is None else session.history.count
+        lost = f" and {edits} edit{'s' * (edits > 1)} of its domains" if edits else ""
+        self.question.ask(f"This replaces the prediction shown{lost}.", "Replace it")
+
+    def _confirmed(self) -> None:
+        self.question.drop()
+        self.predict_requested.emit(self.request())
+
+    def _ask_estimate(self) -> None:
+        if self._session.slide is not None and not self._waits_for():
+            self.estimate_requested.emit(self.request())
 
     def _grids(self, _: object = None) -> list[tuple[str, str]]:
         return GRIDS if self._session.measured is None else [AT_MEASURED, *GRIDS]
@@ -115,12 +170,19 @@ class PredictPanel(QGroupBox):
     def _show(self) -> None:
         job, why = self._session.job, self._waits_for()
         self.form.enabled = not job.running
-        self.form.call_button.enabled = not job.running and not why
+        self.predict_button.setEnabled(not job.running and not why)
         self.why.setText(why)
         self.why.setVisible(bool(why) and not (job.running and job.asked_by == "predict"))
+        self.place.setEnabled(not job.running)
+        estimate = "" if why or job.running else self._session.estimate
+        self.estimate.setText(estimate)
+        self.estimate.setVisible(bool(estimate))
         self.bar.setVisible(job.running)
         self.cancel_button.setVisible(job.running)
         progress = job.progress
+        self.keep_button.setVisible(
+            job.running and job.asked_by == "predict" and progress is not None and progress.rows is not None
+        )
         if job.running and progress is not None:
             self.bar.setRange(0, progress.total)
             self.bar.setValue(progress.done)
@@ -131,6 +193,34 @@ class PredictPanel(QGroupBox):
             self.bar.setRange(0, 0)
             self.stage.setText("" if job.asked_by == "export" else job.message)
         self.stage.setVisible(bool(self.stage.text()))
+
+
+class _Question(QWidget):
+    """A question with two answers, in the dock rather than over it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._text = QLabel()
+        self._text.setWordWrap(True)
+        self.yes, self.no = QPushButton(), QPushButton("Leave it")
+        row = QHBoxLayout()
+        row.addWidget(self.yes, 1)
+        row.addWidget(self.no, 1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self._text)
+        layout.addLayout(row)
+        self.hide()
+
+    def ask(self, text: str, yes: str) -> None:
+        """Show the question."""
+        self._text.setText(text)
+        self.yes.setText(yes)
+        self.show()
+
+    def drop(self) -> None:
+        """Take the question back."""
+        self.hide()
 
 
 def _time(seconds: float) -> str:

@@ -67,6 +67,8 @@ class SlidePanel(QGroupBox):
         self.icc = QCheckBox("Colours by the slide's own profile (ICC)")
         self.icc.setToolTip("On the screen only: the model is given the pixels as they are stored")
         self.state = _told()
+        self.panning = _told()
+        self.panning.setText("Asynchronous slicing is on while it is open.")
         self._lay_out()
         self.open_button.clicked.connect(self._choose_file)
         self.folder_button.clicked.connect(self._choose_folder)
@@ -97,6 +99,7 @@ class SlidePanel(QGroupBox):
         layout.addWidget(self.settling)
         layout.addWidget(self.icc)
         layout.addWidget(self.state)
+        layout.addWidget(self.panning)
 
     def _choose_file(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Open a slide", "", FILTER)
@@ -149,6 +152,7 @@ class SlidePanel(QGroupBox):
         planes = slide.traits.planes if slide else ()
         self._form.setRowVisible(self.plane, bool(planes))
         self._form.setRowVisible(self.measured, slide is not None)
+        self.panning.setVisible(slide is not None)
         self.icc.setVisible(slide is not None and bool(slide.traits.icc_profile))
         with signals_blocked(self.icc):
             self.icc.setChecked(self._session.view.colour_managed)

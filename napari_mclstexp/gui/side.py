@@ -1,0 +1,131 @@
+"""What stands beside the main dock: navigator, card of a spot, genes side by side; and going to domains."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import Qt
+
+from napari_mclstexp.gui.slides import spatial
+from napari_mclstexp.gui.spot_view import SpotView
+
+if TYPE_CHECKING:
+    import napari
+    from qtpy.QtWidgets import QDockWidget
+
+    from napari_mclstexp.core.spot_card import SpotCard
+    from napari_mclstexp.gui.compare import CompareWindow
+    from napari_mclstexp.gui.jobs import Jobs
+    from napari_mclstexp.gui.navigator import Navigator
+    from napari_mclstexp.session import Session
+
+NAVIGATOR, SPOT = "Navigator", "Spot"
+MARGIN = 1.3
+"""Of a domain that is gone to: what is seen over what it spans."""
+
+
+class Side:
+    """Opens and closes the parts beside the dock.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        The window.
+    session : Session
+        What they show.
+    jobs : Jobs
+        Work beside the job.
+    """
+
+    def __init__(self, viewer: napari.Viewer, session: Session, jobs: Jobs) -> None:
+        self._viewer, self._session, self._jobs = viewer, session, jobs
+        self.spot: SpotView | None = None
+        self.navigator: Navigator | None = None
+        self.comparison: CompareWindow | None = None
+        self._docks: dict[str, QDockWidget] = {}
+        self._visited = 0
+        session.slide_changed.connect(self._follow)
+        session.result_changed.connect(self._result_changed)
+
+    def disconnect(self) -> None:
+        """Close all of them, and follow no longer."""
+        self._session.slide_changed.disconnect(self._follow)
+        self._session.result_changed.disconnect(self._result_changed)
+        for part in (self.navigator, self.comparison):
+            if part is not None:
+                part.close_down()
+        self.navigator = self.comparison = None
+        if getattr(self._viewer.window, "_qt_window", None) is not None:
+            for dock in self._docks.values():
+                self._viewer.window.remove_dock_widget(dock)
+        self._docks.clear()
+
+    def _follow(self) -> None:
+        """Show the navigator once there is a slide."""
+        if self._session.slide is not None and self.navigator is None:
+            from napari_mclstexp.gui.navigator import Navigator
+
+            self.navigator = Navigator(self._viewer, self._session, self._jobs)
+            self._docks[NAVIGATOR] = self._viewer.window.add_dock_widget(
+                self.navigator, name=NAVIGATOR, area="left"
+            )
+
+    def show_spot(self, card: SpotCard) -> None:
+        """Show a spot's card below the slide."""
+        if self._session.spot != card.row:
+            return
+        if self.spot is None:
+            self.spot = SpotView()
+            main = self._viewer.window._qt_window
+            main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+            main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+            self._docks[SPOT] = self._viewer.window.add_dock_widget(self.spot, name=SPOT, area="bottom")
+        self._docks[SPOT].show()
+        self.spot.show_card(card)
+
+    def hide_spot(self) -> None:
+        """Hide the card."""
+        if SPOT in self._docks:
+            self._docks[SPOT].hide()
+
+    def compare(self) -> None:
+        """Show up to four genes side by side."""
+        from napari_mclstexp.gui.compare import CompareWindow
+
+        result, gene = self._session.result, self._session.gene
+        if result is None:
+            return
+        if self.comparison is None:
+            self.comparison = CompareWindow(self._viewer, self._session)
+        others = [g for g in (*self._session.remembered.recent, *self._session.genes) if g in result.genes]
+        genes = dict.fromkeys(g for g in (gene, *others) if g in result.genes)
+        self.comparison.show()
+        self.comparison.set_genes(tuple(genes)[:2])
+        self.comparison.raise_()
+
+    def visit_domain(self, label: int) -> None:
+        """Bring a domain to the middle of the view, whole."""
+        result = self._session.result
+        if result is None or result.domains is None:
+            return
+        centres = result.grid.centres_px[result.domains.labels == label]
+        if len(centres) == 0:
+            return
+        self._visited = label
+        per_px = np.array(spatial(self._session.scale)["scale"])
+        low, high = centres.min(axis=0) * per_px, centres.max(axis=0) * per_px
+        span = np.maximum(high - low, max(result.grid.pitch_px) * per_px.max() * 2) * MARGIN
+        camera = self._viewer.scene.camera
+        camera.zoom = float((np.array(self._viewer.canvas.size) / span).min())
+        camera.center = tuple((low + high) / 2)
+
+    def next_domain(self) -> None:
+        """Go to the domain after the one visited last."""
+        result = self._session.result
+        if result is not None and result.domains is not None:
+            labels = sorted(result.domains.names)
+            self.visit_domain(next((i for i in labels if i > self._visited), labels[0]))
+
+    def _result_changed(self) -> None:
+        self._visited = 0

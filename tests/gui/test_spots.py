@@ -1,0 +1,63 @@
+"""A spot pointed at, and a spot explained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtWidgets import QLabel, QToolTip
+
+from napari_mclstexp.core.bundle import load_bundle, save_bundle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.gui.conftest import Window
+
+
+def test_hover_and_card(window: Window, slide: Path, evaluated: Path, tmp_path: Path) -> None:
+    loaded = load_bundle(evaluated)
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 255, (len(loaded.expression), 64, 64, 3), dtype=np.uint8)
+    told = replace(loaded, beside=replace(loaded.beside, thumbnails=pictures))
+    with_pictures = save_bundle(told, tmp_path / "with-pictures")
+    window.open(slide)
+    window.set_bundle(with_pictures)
+    result = window.predict()
+    window.pick_gene("ERBB2")
+    row = len(result.grid) // 2
+    at = window.point_at_spot(row)
+    window.qtbot.waitUntil(QToolTip.isVisible)
+    text = QToolTip.text()
+    assert f"Spot {result.grid.ids[row]}" in text
+    assert f"ERBB2 {result.gene_values('ERBB2')[row]:.2f} (90 %" in text
+    assert result.domains.names[int(result.domains.labels[row])] in text
+    window.shot("spot_1_hover")
+
+    centre = tuple(window.viewer.scene.camera.center)
+    window.click_canvas(at)
+    assert window.dock.session.spot == row
+    side = window.dock.side
+    window.qtbot.waitUntil(lambda: side.spot is not None and side.spot.isVisible())
+    card = side.spot
+    assert str(result.grid.ids[row]) in card.title.text()
+    assert "percentile of held-out spots" in card.trust.text()
+    assert "reference spots" in card.trust.text()
+    assert card.above.text() != card.below.text()
+    sections = {label.text().split("\n")[1] for label in card.findChildren(QLabel) if "%\n" in label.text()}
+    assert sections == set(loaded.section.tolist())
+    shown = [label for label in card.findChildren(QLabel) if label.pixmap() and not label.pixmap().isNull()]
+    assert len(shown) >= 5, "no patches are shown"
+    assert "not measured" in card.statement.text()
+    window.shot("spot_2_card")
+
+    # Another spot; then none once the slide is closed.
+    other = 3
+    window.click_canvas(window.screen_of(*result.grid.centres_px[other]))
+    window.qtbot.waitUntil(lambda: str(result.grid.ids[other]) in card.title.text())
+    window.drag_canvas(60, 40)
+    assert window.dock.session.spot == other, "a drag is no click"
+    assert tuple(window.viewer.scene.camera.center) != centre
+    window.dock.session.set_slide(None)
+    assert not card.isVisible()
