@@ -147,9 +147,7 @@ def remove_ours(folder: Path, names: re.Pattern[str]) -> None:
 
 def _sibling(target: Path) -> Path:
     try:
-        handle, name = tempfile.mkstemp(
-            prefix=PREFIX, suffix=".part" + target.suffix, dir=target.parent
-        )
+        handle, name = tempfile.mkstemp(prefix=PREFIX, suffix=".part" + target.suffix, dir=target.parent)
     except OSError as error:
         raise ExportError(_why(target, error)) from error
     os.close(handle)

@@ -23,6 +23,7 @@ from napari_mclstexp.gui.place_actions import PlaceActions
 from napari_mclstexp.gui.places import Places
 from napari_mclstexp.gui.pointing import Pointing
 from napari_mclstexp.gui.readers import DOCK, prefer_for_slides
+from napari_mclstexp.gui.scale_actions import ScaleActions
 from napari_mclstexp.gui.settings import read_settings
 from napari_mclstexp.gui.shortcuts import Shortcuts
 from napari_mclstexp.gui.side import Side
@@ -57,6 +58,7 @@ class MclstexpDock(QWidget):
         self.session = Session()
         self.jobs = Jobs(self.session)
         self.controller = Controller(self.session, self.jobs)
+        self.scale = ScaleActions(self.session)
         self.layers = Layers(viewer, self.session)
         self.places = Places(viewer, self.session)
         self.genes = GeneActions(self.session, self.jobs)
@@ -120,14 +122,14 @@ class MclstexpDock(QWidget):
         act, session = self.controller, self.session
         self.slide_panel.open_requested.connect(act.open_slide)
         self.slide_panel.sample_requested.connect(lambda: act.open_slide(sample_measured_path()))
-        self.slide_panel.mpp_requested.connect(act.set_mpp)
+        self.slide_panel.mpp_requested.connect(self.scale.set_mpp)
         self.slide_panel.measured.section_chosen.connect(act.add_measured)
         self.slide_panel.plane_requested.connect(act.choose_plane)
         self.slide_panel.view_requested.connect(lambda changes: session.set_view(**changes))
         settling = self.slide_panel.settling
-        settling.claim_chosen.connect(act.take_claim)
-        settling.measured_chosen.connect(act.take_measured_scale)
-        settling.spots_given.connect(act.scale_by_spots)
+        settling.claim_chosen.connect(self.scale.take_claim)
+        settling.measured_chosen.connect(self.scale.take_measured_scale)
+        settling.spots_given.connect(self.scale.scale_by_spots)
         settling.line_requested.connect(self._draw_line)
         settling.length_given.connect(self._measure_line)
         self.predict_panel.predict_requested.connect(act.predict)
@@ -182,7 +184,7 @@ class MclstexpDock(QWidget):
         self.layers.draw_line(wanted)
 
     def _measure_line(self, length_um: float) -> None:
-        self.controller.scale_by_line(self.layers.drawn_line(), length_um)
+        self.scale.scale_by_line(self.layers.drawn_line(), length_um)
 
     def _read_sets(self, path: Path) -> None:
         self.genes.read_sets(path, self.gene_panel.signature.set_sets)

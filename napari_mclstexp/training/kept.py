@@ -29,9 +29,7 @@ NAME = re.compile(r"[0-9a-f]{24}\.safetensors")
 """Names of the files; only such are ever removed."""
 
 
-def network_file(
-    folder: Path, data: TrainingData, genes: tuple[str, ...], options: TrainingOptions
-) -> Path:
+def network_file(folder: Path, data: TrainingData, genes: tuple[str, ...], options: TrainingOptions) -> Path:
     """Where the network is kept that is trained on these spots by this recipe."""
     digest = hashlib.sha256(json.dumps([recipe_of(options), genes], sort_keys=True).encode())
     for part in (data.patches, data.expression, data.positions):

@@ -192,7 +192,7 @@ def test_a_blend_and_signatures(predicted: Window, tmp_path: Path) -> None:
     window, panel = predicted, predicted.dock.gene_panel
     session = window.dock.session
     window.pick_gene("ERBB2")
-    window.choose(panel.shows, "A blend of three genes")
+    window.choose(panel.shows, "Three genes")
     assert len(session.view.blend) == 2
     for box, gene in zip(panel.blend.boxes, ("ERBB2", "COL1A1", "CD3D"), strict=True):
         window.type(box.lineEdit(), gene, enter=True)
@@ -203,7 +203,7 @@ def test_a_blend_and_signatures(predicted: Window, tmp_path: Path) -> None:
     assert len(np.unique(colours[believed].round(3), axis=0)) > 10
     window.shot("blend_1")
 
-    window.choose(panel.shows, "A signature")
+    window.choose(panel.shows, "Signature")
     window.click(panel.signature.text)
     window.keys("CD3D, PTPRC, NOSUCH1")
     window.click(panel.signature.show_button)
@@ -231,7 +231,7 @@ def test_a_blend_and_signatures(predicted: Window, tmp_path: Path) -> None:
 
     # A file that is none.
     sets.write_text("no tabs here\n", encoding="utf-8")
-    window.choose(panel.shows, "A signature")
+    window.choose(panel.shows, "Signature")
     window.clear_notes()
     window.choose_in_dialog(panel.signature.file_button, sets)
     window.qtbot.waitUntil(lambda: bool(window.notes()))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_mclstexp.session import Session
 
 
-ONE, BLEND, SIGNATURE = "One gene", "A blend of three genes", "A signature"
+ONE, BLEND, SIGNATURE = "One gene", "Three genes", "Signature"
 SOURCES = [("Predicted", "predicted"), ("Measured", "measured"), ("Swipe: predicted | measured", "swipe")]
 
 DOT = 14

@@ -1,0 +1,70 @@
+"""Values of the window's session: how a result is drawn, and what runs in the background. No Qt here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from napari_mclstexp.core.maps import Colour
+
+if TYPE_CHECKING:
+    from napari_mclstexp.core.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """What runs in the background, and how the last job ended.
+
+    Attributes
+    ----------
+    running : bool
+        Whether a job runs.
+    progress : Progress or None
+        How far it has come.
+    message : str
+        How the last one ended, in plain words.
+    asked_by : str
+        Which step asked for it: slide, predict, domains or export.
+    """
+
+    running: bool = False
+    progress: Progress | None = None
+    message: str = ""
+    asked_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How the result is drawn over the slide.
+
+    Attributes
+    ----------
+    heatmap : bool
+        Whether the gene's heatmap is shown.
+    source : {"predicted", "measured", "swipe"}
+        Which values of the gene; by swipe, predicted ones left of a line and measured ones right of it.
+    divider : float
+        Where that line is, 0 to 1 of the slide's width.
+    one_scale : bool
+        Whether predicted and measured values share the limits of their colours.
+    opacity : float
+        Of the heatmap, 0 to 1.
+    domains : {"outlines", "filled", "hidden"}
+        How domains are shown.
+    colour_managed : bool
+        Whether the slide is shown by its ICC profile.
+    colour : Colour
+        How values become colours.
+    blend : tuple of str
+        Two or three genes shown in one picture instead of the one gene; else empty.
+    """
+
+    heatmap: bool = True
+    source: str = "predicted"
+    divider: float = 0.5
+    one_scale: bool = False
+    opacity: float = 0.8
+    domains: str = "outlines"
+    colour_managed: bool = False
+    colour: Colour = field(default_factory=Colour)
+    blend: tuple[str, ...] = ()
