@@ -1,7 +1,7 @@
 """How the window answers while it predicts, beside itself idle: ``python running.py SLIDE BUNDLE [UM]``.
 
-Prints, as JSON, the longest that one of our own callbacks held the main thread, and the 99th percentile of the
-time between ticks of the event loop, idle and running, ms.
+Prints, as JSON, the longest that one of our own callbacks held the main thread, and the 99th percentile of
+the time between ticks of the event loop, idle and running, ms.
 """
 
 from __future__ import annotations
