@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mclstexp.core.grid import MAX_SPOTS
 from napari_mclstexp.core.palette import is_colour
 from napari_mclstexp.core.result import Domains
 from napari_mclstexp.errors import DomainError
@@ -77,7 +78,8 @@ class Merge:
             raise DomainError(msg)
         for label in self.labels:
             _known(domains, label)
-        first, *others = self.labels
+        first = self.labels[0]
+        others = [label for label in self.labels if label != first]
         kept = [label for label in domains.names if label not in others]
         return Domains(
             np.where(np.isin(domains.labels, others), np.int32(first), domains.labels),
@@ -204,7 +206,8 @@ def applied(domains: Domains, edits: tuple[Edit, ...]) -> Domains:
 
 def edit_as_dict(edit: Edit) -> dict[str, Any]:
     """Edit as plain values for JSON; rows of spots as pairs of first and last."""
-    told: dict[str, Any] = {"kind": type(edit).__name__.lower(), **asdict(edit)}
+    told: dict[str, Any] = {"kind": type(edit).__name__.lower()}
+    told.update((each.name, getattr(edit, each.name)) for each in fields(edit))  # rows are long: not copied
     if "rows" in told:
         told["rows"] = _runs(told["rows"])
     if "labels" in told:
@@ -224,13 +227,32 @@ def edit_from_dict(told: Mapping[str, Any]) -> Edit:
     try:
         kind = KINDS[given.pop("kind")]
         if "rows" in given:
-            given["rows"] = tuple(row for first, last in given["rows"] for row in range(first, last + 1))
+            given["rows"] = _rows_of(given["rows"])
         if "labels" in given:
-            given["labels"] = tuple(int(label) for label in given["labels"])
+            given["labels"] = tuple(_typed(label, int) for label in given["labels"])
+        for name, wanted in (("label", int), ("name", str), ("colour", str)):
+            if name in given:
+                _typed(given[name], wanted)
         return kind(**given)
     except (KeyError, TypeError, ValueError) as error:
         msg = f"{told!r} is no edit of domains that this version knows."
         raise DomainError(msg) from error
+
+
+def _typed(value: Any, wanted: type) -> Any:
+    if type(value) is not wanted:  # True is an int, but no label
+        msg = f"{value!r} is no {wanted.__name__}"
+        raise TypeError(msg)
+    return value
+
+
+def _rows_of(runs: Any) -> tuple[int, ...]:
+    """Rows of runs, once it is known that they are no more than a slide can have."""
+    ranges = [range(_typed(first, int), _typed(last, int) + 1) for first, last in runs]
+    if sum(max(0, rows.stop - rows.start) for rows in ranges) > MAX_SPOTS:
+        msg = "more spots than a slide can have"
+        raise ValueError(msg)
+    return tuple(row for rows in ranges for row in rows)
 
 
 def _known(domains: Domains, label: int) -> None:

@@ -17,7 +17,7 @@ from napari_mclstexp.core.laying import lay_spots, lay_with_mask
 from napari_mclstexp.core.opening import MISSING_MPP, known_scale, preparing, scale_question
 from napari_mclstexp.core.predict import predict
 from napari_mclstexp.core.progress import Enough, Progress, heard
-from napari_mclstexp.core.regions import Regions, read_regions
+from napari_mclstexp.core.regions import Regions, read_regions, regions_of
 from napari_mclstexp.core.result_file import load_result, save_result
 from napari_mclstexp.core.slide import Slide, open_slide
 from napari_mclstexp.core.tissue import TissueMask
@@ -50,6 +50,7 @@ __all__ = [
     "predict_and_label",
     "preparing",
     "read_regions",
+    "regions_of",
     "save_result",
     "scale_question",
 ]

@@ -167,19 +167,35 @@ def read_regions(path: Path) -> Regions:
         The file is not there, is no GeoJSON, or holds no area.
     """
     try:
-        found = [(name, _area(rings)) for name, rings in _features(_document(path))]
+        document = _document(path)
+    except _Misshapen as error:
+        msg = f"{path.name} is no GeoJSON of regions: {error}. Export the annotations from QuPath again."
+        raise RegionError(msg) from error
+    return regions_of(document, path.name)
+
+
+def regions_of(document: Any, name: str = "The text") -> Regions:
+    """Areas of a GeoJSON document that is read already; `name` is what errors call it.
+
+    Raises
+    ------
+    RegionError
+        It is no GeoJSON, or holds no area.
+    """
+    try:
+        found = [(label, _area(rings)) for label, rings in _features(document)]
     except (_Misshapen, RecursionError) as error:
         why = error if isinstance(error, _Misshapen) else "its parts are nested without end"
-        msg = f"{path.name} is no GeoJSON of regions: {why}. Export the annotations from QuPath again."
+        msg = f"{name} is no GeoJSON of regions: {why}. Export the annotations from QuPath again."
         raise RegionError(msg) from error
-    areas = [(name, area) for name, area in found if area is not None]
+    areas = [(label, area) for label, area in found if area is not None]
     if not areas:
         msg = (
-            f"{path.name} holds no area, only points, lines or nothing at all. Draw the regions as polygons, "
+            f"{name} holds no area, only points, lines or nothing at all. Draw the regions as polygons, "
             "rectangles or with the brush, and export them again."
         )
         raise RegionError(msg)
-    return Regions(tuple(area for _, area in areas), _named([name for name, _ in areas]), FROM_FILE)
+    return Regions(tuple(area for _, area in areas), _named([label for label, _ in areas]), FROM_FILE)
 
 
 class _Misshapen(ValueError):

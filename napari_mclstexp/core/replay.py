@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pprint import pformat
 from typing import TYPE_CHECKING, Any
 
 from napari_mclstexp.core.atomic import write_file
 from napari_mclstexp.core.domain_edits import edit_as_dict
+from napari_mclstexp.core.regions import regions_of
 from napari_mclstexp.core.tissue import packed
 from napari_mclstexp.errors import ExportError
 
@@ -68,8 +70,8 @@ def recipe_of(result: Result, slide: Path, bundle: Path, *, domains: int, **more
     Raises
     ------
     ExportError
-        The run was stopped before its end, which no script can repeat; or its spots came from neither a grid
-        nor a file.
+        The run was stopped before its end, which no script can repeat; its spots came from neither a grid nor
+        a file; or the regions, the tissue mask or the edits given are not those of the result.
     """
     if result.provenance.partial:
         msg = (
@@ -85,7 +87,28 @@ def recipe_of(result: Result, slide: Path, bundle: Path, *, domains: int, **more
         raise ExportError(msg)
     tissue = result.tissue
     mask = packed(tissue) if tissue is not None and tissue.edited_px else None
-    return Recipe(slide, bundle, result.provenance, domains=domains, tissue=mask, **more)
+    recipe = Recipe(slide, bundle, result.provenance, domains=domains, tissue=mask, **more)
+    _check_whole(recipe)
+    return recipe
+
+
+def _check_whole(recipe: Recipe) -> None:
+    """Raise ExportError where the result was made of something that the recipe lacks, or the other way."""
+    about = recipe.about
+    told = about.regions.rpartition(" ")[2]
+    given = "" if recipe.regions is None else regions_of(recipe.regions).digest
+    wrong = {
+        "regions": told != given,
+        "changes of the tissue mask": bool(about.tissue_edits) != (recipe.tissue is not None),
+        "edits of the domains": about.edits != len(recipe.edits),
+    }
+    for what, is_wrong in wrong.items():
+        if is_wrong:
+            msg = (
+                f"The {what} at hand are not those of this prediction, so that a script would give another "
+                "result. Predict again, and save the script then."
+            )
+            raise ExportError(msg)
 
 
 def script(recipe: Recipe) -> str:
@@ -133,9 +156,8 @@ def save_script(recipe: Recipe, path: Path, *, overwrite: bool = False) -> Path:
 
 
 TITLE = "A session of napari-mclstexp, repeated without its window"
-IMPORTS = """import json
-import sys
-import tempfile
+IMPORTS = """import sys
+from pathlib import Path
 
 import torch
 
@@ -148,13 +170,20 @@ from napari_mclstexp.errors import MclstexpError"""
 STEPS = '''def repeat(out: Path) -> None:
     """Open, predict, find domains, edit them and export."""
     torch.set_num_threads(THREADS)
+    there = [out / name for name in EXPORTS if (out / name).exists()]
+    if there or (out.exists() and not out.is_dir()):
+        raise SystemExit(f"{(there or [out])[0]} exists already. Name another folder for the outputs.")
     bundle = pipeline.load_bundle(BUNDLE)
     if bundle.digest != BUNDLE_HASH:
         raise SystemExit("The model is another one than the session's: " + str(BUNDLE))
     with pipeline.open_slide(SLIDE, PLANE) as slide:
         if slide.fingerprint != FINGERPRINT:
             raise SystemExit("The slide is another one than the session's: " + str(SLIDE))
-        steps = pipeline.predict_and_label(slide, bundle, SCALE, regions=regions(), **SETTINGS)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SystemExit(f"The folder {out} cannot be made: {error.strerror}.") from None
+        steps = pipeline.predict_and_label(slide, bundle, SCALE, **SETTINGS)
         while True:
             try:
                 progress = next(steps)
@@ -165,19 +194,8 @@ STEPS = '''def repeat(out: Path) -> None:
     print(file=sys.stderr)
     edits = tuple(edit_from_dict(edit) for edit in EDITS)
     result = result.with_domains(applied(result.domains, edits), len(edits))
-    out.mkdir(parents=True, exist_ok=True)
     for name in EXPORTS:
         print(pipeline.export_result(result, out / name, gene=GENE))
-
-
-def regions():
-    """The regions that were predicted; None for the whole tissue."""
-    if REGIONS is None:
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "regions.geojson"
-        path.write_text(json.dumps(REGIONS), encoding="utf-8")
-        return pipeline.read_regions(path)
 
 
 def main() -> None:
@@ -196,11 +214,16 @@ def _head(recipe: Recipe) -> str:
 def _notice(recipe: Recipe) -> list[str]:
     about = recipe.about
     return [
-        f"Written by napari-mclstexp {about.version}. {about.statement}",
+        f"Written by napari-mclstexp {_tame(about.version)}. {_tame(about.statement)}",
         "",
         "It holds the paths of the slide and of the model; the files that it exports do not.",
-        f"Slide: fingerprint {about.slide_fingerprint}. Model: {about.bundle_id}.",
+        f"Slide: fingerprint {_tame(about.slide_fingerprint)}. Model: {_tame(about.bundle_id)}.",
     ]
+
+
+def _tame(text: str) -> str:
+    """Text of a file, for a docstring: a stranger's model names itself, and its name is not to run."""
+    return re.sub(r"[^\w .,:;&()+-]", "_", text)[:200]
 
 
 def _parts(recipe: Recipe) -> tuple[str, str]:
@@ -232,9 +255,11 @@ def _parts(recipe: Recipe) -> tuple[str, str]:
         lines.append(f'SETTINGS["spots"] = Path({str(recipe.spots)!r})')
     if recipe.tissue is not None:
         lines.append(f'SETTINGS["tissue"] = unpacked({recipe.tissue!r})')
+    if recipe.regions is not None:
+        lines.append(f"REGIONS = {pformat(recipe.regions, width=100, sort_dicts=False)}")
+        lines.append('SETTINGS["regions"] = pipeline.regions_of(REGIONS)')
     edits = [edit_as_dict(edit) for edit in recipe.edits]
     lines += [
-        f"REGIONS = {pformat(recipe.regions, width=100, sort_dicts=False)}",
         f"EDITS = {pformat(edits, width=100, sort_dicts=False)}",
         f"GENE = {recipe.gene!r}",
         f"EXPORTS = {EXPORTS!r}",

@@ -23,6 +23,7 @@ from napari_mclstexp.core.remembered import data_folder
 from napari_mclstexp.errors import MclstexpError, ResultError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from napari_mclstexp.core.result import Result
@@ -54,6 +55,10 @@ class State:
         y, x of the view's centre, full-resolution px.
     zoom : float
         Screen pixels a full-resolution px; 0 where unknown.
+    regions : mapping or None
+        GeoJSON of where it was predicted; None for the whole tissue.
+    spots : str
+        Path of the spots that a file gave.
     """
 
     gene: str | None = None
@@ -63,6 +68,8 @@ class State:
     bundle: str = ""
     centre: tuple[float, float] = (0.0, 0.0)
     zoom: float = 0.0
+    regions: Mapping[str, Any] | None = None
+    spots: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,4 +104,6 @@ class Autosave(QObject):
             bundle=str(session.bundle_path or ""),
             centre=(float(y / per_px[0]), float(x / per_px[1])),
             zoom=float(camera.zoom * per_px[0]),
+            regions=None if session.used_regions is None else session.used_regions.as_geojson(),
+            spots=str(session.spots_path or ""),
         )

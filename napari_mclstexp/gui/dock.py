@@ -201,8 +201,7 @@ class MclstexpDock(QWidget):
 
     def _resumed(self, state: State) -> None:
         if state.bundle:
-            self.session.bundle_path = Path(state.bundle)
-            self.predict_panel.form.bundle.value = self.session.bundle_path
+            self.predict_panel.form.bundle.value = Path(state.bundle)
 
     def _adopt(self) -> None:
         """Take over a slide that was dropped onto the window or opened by its menu."""

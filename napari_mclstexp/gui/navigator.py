@@ -11,6 +11,7 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QImage, QPainter, QPen
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
+from napari_mclstexp.errors import MclstexpError
 from napari_mclstexp.gui.ruler import Ruler
 from napari_mclstexp.gui.slides import spatial
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from qtpy.QtGui import QMouseEvent, QPaintEvent
 
+    from napari_mclstexp.core.slide import Slide
     from napari_mclstexp.gui.jobs import Jobs
     from napari_mclstexp.session import Session
 
@@ -88,7 +90,7 @@ class Navigator(QWidget):
         for part in (self.place, self.ruler_button):
             part.setEnabled(slide is not None)
         if slide is not None:
-            self._jobs.aside(lambda: slide.overview(OVERVIEW_PX), self.map.show_picture)
+            self._jobs.aside(lambda: _overview(slide), self.map.show_picture)
         self._show_frame()
 
     def _per_px(self) -> NDArray[np.float64]:
@@ -148,6 +150,14 @@ class Navigator(QWidget):
             show_error(f"That is beyond the slide, which has {slide.width:,} x {slide.height:,} px.")
             return
         self._centre(xy[::-1])
+
+
+def _overview(slide: Slide) -> NDArray[np.uint8] | None:
+    """Overview of a slide; none of one that cannot be read, of which its picture tells already."""
+    try:
+        return slide.overview(OVERVIEW_PX)
+    except MclstexpError:
+        return None
 
 
 class Minimap(QWidget):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,12 +10,13 @@ from napari.utils.notifications import show_error, show_info
 
 from napari_mclstexp.core.drawing import drawing_of
 from napari_mclstexp.core.maps import Blend
+from napari_mclstexp.core.regions import regions_of
 from napari_mclstexp.core.saved import forget, kept_work, load_work
+from napari_mclstexp.core.scale import Scale
 from napari_mclstexp.gui.slides import spatial
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import napari
 
@@ -71,13 +73,14 @@ class WorkActions:
             if session.result is not None or session.slide is not slide:
                 return
             if np.isfinite(about.mpp_x):
-                from napari_mclstexp.core.scale import Scale
-
                 session.set_scale(Scale(about.mpp_x, about.mpp_y, about.mpp_source))
             session.set_view(colour=state.colour, opacity=state.opacity, domains=state.domains)
             self._autosave.taken_up(
                 found.result if found.history is None else found.result.with_domains(found.history.start)
             )
+            session.bundle_path = Path(state.bundle) if state.bundle else None
+            session.spots_path = Path(state.spots) if state.spots else None
+            session.used_regions = None if state.regions is None else regions_of(state.regions)
             session.set_result(found.result, drawing, found.history)  # type: ignore[arg-type]
             if state.gene in found.result.genes:
                 session.set_gene(state.gene)

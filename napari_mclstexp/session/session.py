@@ -126,6 +126,7 @@ class Session(Shown):
         self._measured = self._tissue = self._regions = None
         self._gene = None
         self.estimate, self.kept = "", None
+        self.bundle_path = self.spots_path = self.used_regions = None
         self._clear_result()
         self.slide_changed.emit()
         self.scale_changed.emit()

@@ -47,6 +47,7 @@ def test_each_edit(domains: Domains) -> None:
     merged = Merge((3, 1)).apply(domains)
     assert merged.labels.tolist() == [3, 3, 2, 2, 3, 3, 3, 2, 3, 0]
     assert merged.names == {2: "Domain 2", 3: "Domain 3"}
+    assert same(Merge((3, 1, 3)).apply(domains), merged), "the first stays, however often it is named"
     painted = Assign((0, 9), 2).apply(domains)
     assert painted.labels.tolist() == [2, 1, 2, 2, 3, 3, 1, 2, 3, 2]
     split = Split((0, 1), "New", "#123456").apply(domains)
@@ -101,6 +102,18 @@ def test_edits_are_written_down_and_read_back(domains: Domains) -> None:
     assert same(applied(domains, tuple(map(edit_from_dict, written))), applied(domains, EDITS))
     many = Assign(tuple(range(5000)), 1)
     assert len(json.dumps(edit_as_dict(many))) < 100, "runs of spots are told by their ends"
-    for wrong in ({}, {"kind": "explode"}, {"kind": "rename"}, {"kind": "assign", "rows": 3, "label": 1}):
+    assert edit_from_dict(edit_as_dict(many)) == many
+    for wrong in (
+        {},
+        {"kind": "explode"},
+        {"kind": "rename"},
+        {"kind": "rename", "label": 1, "name": 5},
+        {"kind": "rename", "label": [1], "name": "a"},
+        {"kind": "recolour", "label": 1, "colour": 3},
+        {"kind": "merge", "labels": "12"},
+        {"kind": "assign", "rows": 3, "label": 1},
+        {"kind": "assign", "rows": [[0, 10**12]], "label": 1},
+        {"kind": "assign", "rows": [[0, 10**30]], "label": 1},
+    ):
         with pytest.raises(DomainError, match="no edit"):
             edit_from_dict(wrong)

@@ -151,12 +151,10 @@ def test_napari_file(slide_of: Callable[[str], Path], tmp_path: Path, kind: str)
     """``napari FILE`` in a process of its own, with settings as they come: napari asks which reader to take,
     ours is chosen already, and Enter takes it. Then the picture is on the screen.
     """
-    display = _free_display()
-    server = subprocess.Popen(["Xvfb", display, "-screen", "0", "1400x900x24"])
+    display, server = _own_display()
     environment = {**os.environ, "DISPLAY": display, "NAPARI_CONFIG": str(tmp_path / "settings.yaml")}
     napari = None
     try:
-        time.sleep(1)
         program = Path(sys.executable).with_name("napari")
         napari = subprocess.Popen([program, slide_of(kind)], env=environment, cwd=tmp_path)
         end = time.monotonic() + 120
@@ -178,5 +176,11 @@ def test_napari_file(slide_of: Callable[[str], Path], tmp_path: Path, kind: str)
                 process.wait(20)
 
 
-def _free_display() -> str:
-    return f":{next(n for n in range(90, 200) if not Path(f'/tmp/.X{n}-lock').exists())}"
+def _own_display() -> tuple[str, subprocess.Popen[bytes]]:
+    """A display that answers, and its server; the server itself finds a number that is free."""
+    ours, theirs = os.pipe()
+    words = ["Xvfb", "-displayfd", str(theirs), "-screen", "0", "1400x900x24"]
+    server = subprocess.Popen(words, pass_fds=[theirs])
+    os.close(theirs)
+    with os.fdopen(ours) as told:  # it tells the number once it listens
+        return f":{told.readline().strip()}", server

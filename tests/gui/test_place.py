@@ -65,7 +65,6 @@ def test_inside_drawn_regions_and_regions_of_a_file(ready: Window, tmp_path: Pat
     assert x.max() < 1250
     assert f"{told} of {whole} spots inside 1 region" in result.provenance.regions
     window.shot("place_2_predicted")
-    assert "a guess" not in session.estimate or session.remembered.spots_a_second
 
     # A file of QuPath's.
     hole = shapely.Polygon(
@@ -128,6 +127,7 @@ def test_stop_and_keep(ready: Window) -> None:
     assert "stopped by the user" in result.provenance.partial
     assert len(result.grid) >= 200
     assert result.domains is not None
+    assert session.remembered.spots_a_second, "how fast the model runs here was not noted"
     window.shot("keep_2_kept")
 
     # Another run asks before it replaces this one.
