@@ -168,9 +168,8 @@ def read_regions(path: Path) -> Regions:
     """
     try:
         document = _document(path)
-    except _Misshapen as error:
-        msg = f"{path.name} is no GeoJSON of regions: {error}. Export the annotations from QuPath again."
-        raise RegionError(msg) from error
+    except (_Misshapen, RecursionError) as error:
+        raise _no_geojson(path.name, error) from error
     return regions_of(document, path.name)
 
 
@@ -185,9 +184,7 @@ def regions_of(document: Any, name: str = "The text") -> Regions:
     try:
         found = [(label, _area(rings)) for label, rings in _features(document)]
     except (_Misshapen, RecursionError) as error:
-        why = error if isinstance(error, _Misshapen) else "its parts are nested without end"
-        msg = f"{name} is no GeoJSON of regions: {why}. Export the annotations from QuPath again."
-        raise RegionError(msg) from error
+        raise _no_geojson(name, error) from error
     areas = [(label, area) for label, area in found if area is not None]
     if not areas:
         msg = (
@@ -200,6 +197,11 @@ def regions_of(document: Any, name: str = "The text") -> Regions:
 
 class _Misshapen(ValueError):
     """A part of the document is not what GeoJSON says; becomes a RegionError at the door."""
+
+
+def _no_geojson(name: str, error: Exception) -> RegionError:
+    why = error if isinstance(error, _Misshapen) else "its parts are nested without end"
+    return RegionError(f"{name} is no GeoJSON of regions: {why}. Export the annotations from QuPath again.")
 
 
 def _document(path: Path) -> Any:

@@ -73,13 +73,14 @@ def test_inside_drawn_regions_and_regions_of_a_file(ready: Window, tmp_path: Pat
     path = tmp_path / "regions.geojson"
     feature = {"type": "Feature", "geometry": shapely.geometry.mapping(hole), "properties": {"name": "all"}}
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
-    window.answer_dialog(lambda: window.choose(panel.place.where, FILE), path)
+    window.answer_dialog(lambda: window.walk(panel.place.where, 2), path)
     window.qtbot.waitUntil(lambda: session.regions is not None and session.regions.names == ("all",))
+    assert panel.place.where.currentText() == FILE
     window.choose(panel.place.where, WHOLE)
     assert session.regions is None
     path.write_text("{", encoding="utf-8")
     window.clear_notes()
-    window.answer_dialog(lambda: window.choose(panel.place.where, FILE), path)
+    window.answer_dialog(lambda: window.walk(panel.place.where, 2), path)
     window.qtbot.waitUntil(lambda: bool(window.notes()))
     assert "regions.geojson" in window.take_one_error()
 

@@ -18,6 +18,8 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import signals_blocked
 
+from napari_mclstexp.core.regions import FROM_FILE
+
 if TYPE_CHECKING:
     from napari_mclstexp.session import Session
 
@@ -104,8 +106,12 @@ class PlaceForm(QWidget):
         self.use_tissue.setVisible(self._painting)
         self.drop_tissue.setVisible(self._painting or session.tissue is not None)
         with signals_blocked(self.where):
-            if session.regions is None and not self._drawing:
+            if self._drawing:
+                self.where.setCurrentText(DRAW)
+            elif session.regions is None:
                 self.where.setCurrentText(WHOLE)
+            else:
+                self.where.setCurrentText(FILE if session.regions.source == FROM_FILE else DRAW)
         told = []
         if self._drawing:
             told.append("Click along a border, Enter or a double click ends it. Then use the regions.")
