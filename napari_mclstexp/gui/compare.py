@@ -12,11 +12,11 @@ from napari.qt import QtViewer
 from qtpy.QtCore import QCoreApplication, QEvent, Qt
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_mclstexp.core.limits import colour_limits
+from napari_mclstexp.core.limits import centred_limits, colour_limits
 from napari_mclstexp.core.maps import gene_map
 from napari_mclstexp.core.result import STATEMENT
 from napari_mclstexp.gui.gene_box import Entry, GeneBox
-from napari_mclstexp.gui.slides import layer_data
+from napari_mclstexp.gui.slides import layer_data, spatial
 from napari_mclstexp.gui.spot_map import SpotMap
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from napari_mclstexp.session import Session
 
 TITLE = "Genes side by side"
+UNIT_END = " of the spot"
+"""What follows tells the unit in full, which a cell has no room for."""
 MOST = 4
 SIZE = (1100, 800)
 
@@ -52,7 +54,7 @@ class CompareWindow(QWidget):
         self.model = ViewerModel(title=TITLE)
         self.views = QtViewer(self.model)
         self.boxes = [GeneBox() for _ in range(MOST)]
-        self.one_scale = QCheckBox("One colour scale")
+        self.one_scale = QCheckBox("One colour scale for all")
         self.one_scale.setToolTip("The same limits for all of them, so that colours can be compared")
         row = QHBoxLayout()
         for box in self.boxes:
@@ -68,8 +70,12 @@ class CompareWindow(QWidget):
         for camera, follow in self._cameras:
             for event in (camera.events.center, camera.events.zoom):
                 event.connect(follow)
+        self._canvases = (viewer.canvas, self.model.canvas)
+        for canvas in self._canvases:
+            canvas.events.size.connect(self._to_views)
         session.result_changed.connect(self._result_changed)
-        session.view_changed.connect(self._draw)
+        for signal in (session.view_changed, session.drawing_changed):
+            signal.connect(self._draw)
 
     @property
     def genes(self) -> tuple[str, ...]:
@@ -93,11 +99,14 @@ class CompareWindow(QWidget):
         for camera, follow in self._cameras:
             for event in (camera.events.center, camera.events.zoom):
                 event.disconnect(follow)
+        for canvas in self._canvases:
+            canvas.events.size.disconnect(self._to_views)
         self._session.result_changed.disconnect(self._result_changed)
-        self._session.view_changed.disconnect(self._draw)
+        for signal in (self._session.view_changed, self._session.drawing_changed):
+            signal.disconnect(self._draw)
         self.model.layers.clear()
         self._maps.clear()
-        self._cameras = ()
+        self._cameras = self._canvases = ()
         self.views.close()
         self.close()
         self.deleteLater()
@@ -130,7 +139,7 @@ class CompareWindow(QWidget):
         self._maps = [SpotMap(self.model) for _ in self._genes]
         for drawn, shown in zip(self._maps, self._found(), strict=True):
             data, about, _ = layer_data(slide)
-            about["metadata"] = {}  # a picture beside the slide, not the slide that is worked on
+            about |= {"metadata": {}, **spatial(self._session.scale)}  # not the slide that is worked on
             self.model.add_layer(Image(data, **about))
             drawn.draw(result.grid, shown, self._session.scale, shown.name, self._session.canvas)
         grid = self.model.canvas.grid
@@ -147,8 +156,9 @@ class CompareWindow(QWidget):
         centred = colour.centred and result.reference_mean is not None
         colour = replace(colour, centred=centred)
         maps = [gene_map(result, gene, colour) for gene in self._genes]
-        if self.one_scale.isChecked() and maps:
-            limits = colour_limits(np.concatenate([m.values for m in maps]), colour.percentiles)
+        if self.one_scale.isChecked() and len({m.limits for m in maps}) > 1:
+            spanning = centred_limits if centred else colour_limits
+            limits = spanning(np.concatenate([m.values for m in maps]), colour.percentiles)
             maps = [replace(m, limits=limits) for m in maps]
         return maps
 
@@ -156,11 +166,27 @@ class CompareWindow(QWidget):
         result = self._session.result
         if result is None:
             return
-        for drawn, shown in zip(self._maps, self._found(), strict=True):
+        found = self._found()
+        if found:
+            self._tell(found[0].unit)
+        for drawn, shown in zip(self._maps, found, strict=True):
             drawn.draw(result.grid, shown, self._session.scale, shown.name, self._session.canvas)
             drawn.look(visible=True, opacity=self._session.view.opacity)
             drawn.layer.name_overlay.visible = True
             drawn.layer.name_overlay.position = "top_left"
+
+    def _tell(self, unit: str) -> None:
+        """Tell in each cell, below its colour bar, what the colours are."""
+        overlay = self.model.canvas.overlays.text
+        told = {
+            "text": unit.partition(UNIT_END)[0],
+            "gridded": True,
+            "position": "top_right",
+            "visible": True,
+        }
+        for name, value in told.items():
+            if getattr(overlay, name) != value:
+                setattr(overlay, name, value)
 
     def _to_views(self) -> None:
         self._follow(self._main.scene.camera, self.model.scene.camera, self._share())

@@ -71,6 +71,7 @@ class Layers:
     def disconnect(self) -> None:
         """Follow the session no longer; a map that was filling in goes."""
         self._divider.hide()
+        self._statement.disconnect()
         if self._filling is not None:
             self._heatmap.drop()
             self._unlike.drop()

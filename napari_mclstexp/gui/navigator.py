@@ -28,7 +28,8 @@ OVERVIEW_PX = 512
 FRAME = "#1e88e5"
 UM_AT_1X = 10.0
 """Um per pixel at a magnification of 1: 40x scans have about 0.25."""
-PLACE = re.compile(r"\s*([\d.]+)\s*[,; ]\s*([\d.]+)\s*(px|um|µm|mm)?\s*", re.IGNORECASE)
+NUMBER = r"(\d+\.?\d*|\.\d+)"
+PLACE = re.compile(rf"\s*{NUMBER}\s*[,; ]\s*{NUMBER}\s*(px|um|µm|mm)?\s*", re.IGNORECASE)
 
 
 class Navigator(QWidget):
@@ -130,6 +131,8 @@ class Navigator(QWidget):
 
     def _go(self) -> None:
         text, result = self.place.text().strip(), self._session.result
+        if not text:
+            return
         if result is not None and text in result.grid.ids:
             row = int(np.flatnonzero(result.grid.ids == text)[0])
             self._centre(result.grid.centres_px[row])

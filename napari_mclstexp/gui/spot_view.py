@@ -53,6 +53,7 @@ class SpotView(QWidget):
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(inside)
+        scroll.setMinimumWidth(2 * THUMBNAIL)
         matches = QVBoxLayout()
         matches.addWidget(self.matches_title)
         matches.addWidget(scroll, 1)
@@ -60,7 +61,7 @@ class SpotView(QWidget):
         whole.addLayout(told, 0, 0)
         whole.addLayout(genes, 0, 1)
         whole.addLayout(matches, 0, 2)
-        for column, share in enumerate((4, 2, 5)):
+        for column, share in enumerate((3, 2, 6)):
             whole.setColumnStretch(column, share)
         self.setMinimumHeight(190)
 
@@ -73,7 +74,7 @@ class SpotView(QWidget):
         shown = card.matches[:SHOWN_MATCHES]
         share = sum(match.weight for match in shown)
         self.matches_title.setText(
-            f"The {len(shown)} reference spots that weigh most ({share:.0%} of the whole)"
+            f"Heaviest reference spots ({share:.0%} of the weight)"
             if shown
             else "This result does not tell its reference spots."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from napari_mclstexp.core.maps import Blend
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 MEASURED_STATEMENT = "Measured. For research use only."
 SWIPE_STATEMENT = "Left of the line: predicted from H&E. Right: measured.\nFor research use only."
+
+SCALE_BAR_PX, LETTER_PX, LEAST_LETTERS = 190, 7.6, 24
+"""Of the canvas: room for the scale bar beside the text, and a letter's width."""
 
 
 class Statement:
@@ -29,19 +33,29 @@ class Statement:
 
     def __init__(self, viewer: napari.Viewer, session: Session) -> None:
         self._viewer, self._session = viewer, session
+        self._said = ""
+        viewer.canvas.events.size.connect(self._wrap)
+
+    def disconnect(self) -> None:
+        """Follow the size of the canvas no longer."""
+        self._viewer.canvas.events.size.disconnect(self._wrap)
 
     def say(self, text: str, statement: str = STATEMENT) -> None:
         """Say a text, and what it is."""
+        self._said = f"{text}\n{statement}"
         overlay = self._viewer.canvas.overlays.text
-        told = {
-            "text": f"{text}\n{statement}",
-            "position": "bottom_left",
-            "font_size": 9,
-            "visible": True,
-        }
-        for name, value in told.items():
+        for name, value in (("position", "bottom_left"), ("font_size", 9), ("visible", True)):
             if getattr(overlay, name) != value:
                 setattr(overlay, name, value)
+        self._wrap()
+
+    def _wrap(self) -> None:
+        """Break the lines where the scale bar would cover their end."""
+        room = max(LEAST_LETTERS, int((self._viewer.canvas.size[1] - SCALE_BAR_PX) / LETTER_PX))
+        text = "\n".join(line for said in self._said.split("\n") for line in textwrap.wrap(said, room))
+        overlay = self._viewer.canvas.overlays.text
+        if overlay.text != text:
+            overlay.text = text
 
     def hide(self) -> None:
         """Say nothing."""

@@ -86,6 +86,7 @@ def test_the_navigator(window: Window, slide: Path, bundle: Path) -> None:
 
 def test_genes_side_by_side(window: Window, slide: Path, bundle: Path, other_slide: Path) -> None:
     window.open(slide)
+    window.set_mpp("0.45")  # another one than the file's
     window.set_bundle(bundle)
     result = window.predict()
     window.pick_gene("ERBB2")
@@ -110,6 +111,8 @@ def test_genes_side_by_side(window: Window, slide: Path, bundle: Path, other_sli
         np.testing.assert_array_equal(shown[known], result.gene_values(layer.name)[known])
     window.settle(600)
     save(comparison, "compare_1_own_scales")
+    scales = {tuple(layer.scale) for layer in comparison.model.layers}
+    assert scales == {(0.45, 0.45)}, "maps lie off the slide"
     own = {tuple(layer.face_contrast_limits) for layer in maps}
     assert len(own) == 4
     QTest.mouseClick(comparison.one_scale, Qt.MouseButton.LeftButton, pos=QPoint(8, 10))

@@ -102,7 +102,12 @@ class DomainPanel(QGroupBox):
         session.result_changed.connect(self._show)
         session.domains_changed.connect(self._show)
         session.job_changed.connect(self._show_enabled)
+        session.view_changed.connect(self._show_style)
         self._show()
+
+    def _show_style(self) -> None:
+        with signals_blocked(self.style_box):
+            self.style_box.setCurrentIndex(self.style_box.findData(self._session.view.domains))
 
     def _show_enabled(self) -> None:
         there = self._session.result is not None
