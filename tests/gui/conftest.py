@@ -179,14 +179,17 @@ class Window:
 
     def click(self, widget: QWidget, at: QPoint | None = None) -> None:
         """Click where a person would; the widget must be shown, enabled and not covered."""
-        for area in self.dock.findChildren(QScrollArea):
-            if area.isAncestorOf(widget):
-                area.ensureWidgetVisible(widget, 5, 5)
-        self.settle(20)
+        point = at or widget.rect().center()
+        for _ in range(25):  # a panel that has just changed is still being laid out
+            for area in self.dock.findChildren(QScrollArea):
+                if area.isAncestorOf(widget):
+                    area.ensureWidgetVisible(widget, 5, 5)
+            self.settle(20)
+            top = QApplication.widgetAt(widget.mapToGlobal(point))
+            if top is not None and (top is widget or widget.isAncestorOf(top)):
+                break
         assert widget.isVisible(), f"{widget} is not shown"
         assert widget.isEnabled(), f"{widget} is disabled"
-        point = at or widget.rect().center()
-        top = QApplication.widgetAt(widget.mapToGlobal(point))
         assert top is not None, f"{widget} is off the screen"
         assert top is widget or widget.isAncestorOf(top), f"{widget} is covered by {top}"
         QTest.mouseClick(widget, Qt.MouseButton.LeftButton, pos=point)
@@ -252,7 +255,7 @@ class Window:
         )
 
     def answer_dialog(self, act: Callable[[], object], path: Path) -> None:
-        """Do what opens a dialog for a file; type a path into that, and click Open or Save."""
+        """Do what opens a dialog for a file; paste a path into that, and click Open or Save."""
         seen: list[float] = []
 
         def answer() -> None:
@@ -261,11 +264,12 @@ class Window:
                 return
             seen.append(time.monotonic())
             line = dialog.findChild(QLineEdit, "fileNameEdit")
-            if seen[-1] - seen[0] > 15:
+            if seen[-1] - seen[0] > 30:
                 dialog.reject()
             elif line.text() != str(path):
+                QApplication.clipboard().setText(str(path))
                 line.clear()
-                QTest.keyClicks(line, str(path))
+                line.paste()  # as a person would: letter by letter the dialog looks a folder up for each
             else:
                 popup = QApplication.activePopupWidget()
                 if popup is not None:
