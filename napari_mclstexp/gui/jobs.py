@@ -114,8 +114,8 @@ class Jobs:
             elif outcome.cancelled or cancel.is_set() or not current:
                 self._session.set_job(message="Cancelled.", asked_by=asked_by)
             else:
+                done(outcome.value)  # before the end is told: what shows the work goes over to its outcome
                 self._session.set_job(message=message, asked_by=asked_by)
-                done(outcome.value)
 
         self._session.set_job(running=True, asked_by=asked_by)
         create_worker(run, _connect={"yielded": progressed, "returned": returned})

@@ -129,14 +129,14 @@ class Layers:
 
     def _show_result(self) -> None:
         result = self._session.result
-        self._unlike.drop()
         if result is None:
+            self._unlike.drop()
             self._heatmap.drop()
             self._domains.drop()
             self._show_view()
             return
-        if result.unlike is not None:
-            self._unlike.draw(result.grid, result.unlike, self._session.scale)
+        unlike = np.zeros(len(result.grid), bool) if result.unlike is None else result.unlike
+        self._unlike.draw(result.grid, unlike, self._session.scale)
         self._show_domains()
 
     def _show_domains(self) -> None:
@@ -184,8 +184,9 @@ class Layers:
         if job.running and step is not None and step.grid is not None:
             self._fill(step)
         elif not job.running and self._filling is not None:
-            self._filling = None  # what was there before comes back, until a result arrives
-            self._heatmap.drop()
+            self._filling = None  # the result takes its place, or what was there before comes back
+            if self._session.result is None:
+                self._heatmap.drop()
             self._show_gene()
             self._show_view()
 

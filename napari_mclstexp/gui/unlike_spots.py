@@ -36,21 +36,32 @@ class UnlikeSpots:
         self.layer: Points | None = None
 
     def draw(self, grid: SpotGrid, unlike: NDArray[np.bool_], scale: Scale | None) -> None:
-        """Draw the spots of (N,) bool that are unlike; without any, no layer."""
-        self.drop()
+        """Draw the spots of (N,) bool that are unlike; without any, no layer.
+
+        A layer that is there is kept, for napari takes half a second to take one away.
+        """
         if not unlike.any():
+            self.drop()
             return
-        layer = Points(
-            grid.centres_px[unlike],
-            name=NAME,
-            face_color=GREY,
-            border_width=0,
-            symbol="cross",
-            size=SPOT_SHARE * min(pitch_px(grid)),
-            **spatial(scale),
+        size = SPOT_SHARE * min(pitch_px(grid))
+        if self.layer is not None and self.layer in self._viewer.layers:
+            self.layer.data = grid.centres_px[unlike]
+            self.layer.size = size
+            for name, value in spatial(scale).items():
+                setattr(self.layer, name, value)
+            return
+        self.layer = self._viewer.add_layer(
+            Points(
+                grid.centres_px[unlike],
+                name=NAME,
+                face_color=GREY,
+                border_width=0,
+                symbol="cross",
+                size=size,
+                **spatial(scale),
+            )
         )
-        self.layer = self._viewer.add_layer(layer)
-        layer.editable = False
+        self.layer.editable = False
 
     def look(self, *, visible: bool, opacity: float, between: tuple[float, float] | None = None) -> None:
         """Show or hide them, or those alone whose x lies between two full-resolution px."""
