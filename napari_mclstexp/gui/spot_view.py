@@ -30,6 +30,11 @@ class SpotView(QWidget):
         font = self.title.font()
         font.setBold(True)
         self.title.setFont(font)
+        self.title.setWordWrap(True)
+        self.trust.setToolTip(
+            "Similarity to the matches, with its percentile among spots of sections that the model had "
+            "not seen; and how many reference spots carry the weight"
+        )
         self.above.setToolTip("Genes above the slide's mean, in standard deviations over the spots")
         self.below.setToolTip("Genes below the slide's mean, in standard deviations over the spots")
         for label in (self.trust, self.statement, self.matches_title):
@@ -53,7 +58,7 @@ class SpotView(QWidget):
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setWidget(inside)
-        scroll.setMinimumWidth(2 * THUMBNAIL)
+        scroll.setMinimumWidth(THUMBNAIL + 16)
         matches = QVBoxLayout()
         matches.addWidget(self.matches_title)
         matches.addWidget(scroll, 1)
@@ -93,12 +98,12 @@ def _trust(card: SpotCard) -> list[str]:
         lines = ["This model cannot tell tissue unlike its reference."]
     else:
         lines = ["Tissue like the reference's."]
-    rank = "" if card.percentile is None else f", {_ordinal(card.percentile)} percentile of held-out spots"
+    rank = "" if card.percentile is None else f" ({_ordinal(card.percentile)} percentile)"
     lines.append(f"Similarity {card.similarity:.2f}{rank}")
     patients = ""
     if card.patients is not None:
-        patients = f", from {card.patients} patient{'s' * (card.patients != 1)}"
-    lines.append(f"Rests on about {card.effective_k:.0f} reference spots{patients}")
+        patients = f", {card.patients} patient{'s' * (card.patients != 1)}"
+    lines.append(f"About {card.effective_k:.0f} reference spots{patients}")
     return lines
 
 
