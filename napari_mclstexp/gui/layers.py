@@ -141,9 +141,15 @@ class Layers:
 
     def _show_domains(self) -> None:
         result, drawing = self._session.result, self._session.drawing
-        if result is not None:
-            self._domains.draw(result, self._session.scale, None if drawing is None else drawing.cells)
-            self._show_view()
+        if result is None:
+            return
+        there, layers = self._domains.drawn, self._viewer.layers
+        self._domains.draw(result, self._session.scale, None if drawing is None else drawing.cells)
+        if (
+            self._domains.drawn and not there and self._heatmap.drawn
+        ):  # below the map
+            layers.move(layers.index(self._domains.layer), layers.index(self._heatmap.layer))
+        self._show_view()
 
     def _show_measured(self) -> None:
         if self._session.measured is None:
