@@ -9,7 +9,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image
 from napari.qt import QtViewer
-from qtpy.QtCore import QCoreApplication, QEvent, Qt
+from qtpy.QtCore import QCoreApplication, QEvent, Qt, QTimer
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_mclstexp.core.limits import centred_limits, colour_limits
@@ -70,9 +70,18 @@ class CompareWindow(QWidget):
         for camera, follow in self._cameras:
             for event in (camera.events.center, camera.events.zoom):
                 event.connect(follow)
+        self._resized = QTimer(self)  # not within the event: OpenGL then draws into one canvas alone
+        self._resized.setSingleShot(True)
+        self._resized.timeout.connect(self._to_views)
         self._canvases = (viewer.canvas, self.model.canvas)
         for canvas in self._canvases:
-            canvas.events.size.connect(self._to_views)
+            canvas.events.size.connect(self._resize)
+        # napari lets go of a layer's OpenGL objects in whichever context is current. Those of two windows share
+        # nothing but numbers, so that objects of the other window would go.
+        self._drops = ((viewer.layers, self._in_main), (self.model.layers, self._in_views))
+        for layers, take in self._drops:
+            for event in (layers.events.removing, layers.events.inserting):
+                event.connect(take)
         session.result_changed.connect(self._result_changed)
         for signal in (session.view_changed, session.drawing_changed):
             signal.connect(self._draw)
@@ -100,12 +109,17 @@ class CompareWindow(QWidget):
             for event in (camera.events.center, camera.events.zoom):
                 event.disconnect(follow)
         for canvas in self._canvases:
-            canvas.events.size.disconnect(self._to_views)
+            canvas.events.size.disconnect(self._resize)
+        self._resized.stop()
         self._session.result_changed.disconnect(self._result_changed)
         for signal in (self._session.view_changed, self._session.drawing_changed):
             signal.disconnect(self._draw)
         self.model.layers.clear()
         self._maps.clear()
+        for layers, take in self._drops:
+            for event in (layers.events.removing, layers.events.inserting):
+                event.disconnect(take)
+        self._drops = ()
         self._cameras = self._canvases = ()
         self.views.close()
         self.close()
@@ -188,6 +202,15 @@ class CompareWindow(QWidget):
             if getattr(overlay, name) != value:
                 setattr(overlay, name, value)
 
+    def _in_main(self) -> None:
+        _make_current(self._main.window._qt_window._qt_viewer)
+
+    def _in_views(self) -> None:
+        _make_current(self.views)
+
+    def _resize(self) -> None:
+        self._resized.start(0)
+
     def _to_views(self) -> None:
         self._follow(self._main.scene.camera, self.model.scene.camera, self._share())
 
@@ -209,3 +232,10 @@ class CompareWindow(QWidget):
             other.zoom = leader.zoom * zoomed
         finally:
             self._following = False
+
+
+def _make_current(views: QtViewer) -> None:
+    """Let OpenGL work in these views from now on."""
+    native = views.canvas.native
+    if native.isValid():
+        native.makeCurrent()

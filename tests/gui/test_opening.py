@@ -179,7 +179,7 @@ def test_napari_file(slide_of: Callable[[str], Path], tmp_path: Path, kind: str)
 def _own_display() -> tuple[str, subprocess.Popen[bytes]]:
     """A display that answers, and its server; the server itself finds a number that is free."""
     ours, theirs = os.pipe()
-    words = ["Xvfb", "-displayfd", str(theirs), "-screen", "0", "1400x900x24"]
+    words = ["Xvfb", "-displayfd", str(theirs), "-screen", "0", "1400x900x24", "-noreset"]
     server = subprocess.Popen(words, pass_fds=[theirs])
     os.close(theirs)
     with os.fdopen(ours) as told:  # it tells the number once it listens
