@@ -76,8 +76,8 @@ class CompareWindow(QWidget):
         self._canvases = (viewer.canvas, self.model.canvas)
         for canvas in self._canvases:
             canvas.events.size.connect(self._resize)
-        # napari lets go of a layer's OpenGL objects in whichever context is current. Those of two windows share
-        # nothing but numbers, so that objects of the other window would go.
+        # napari lets go of a layer's OpenGL objects in whichever context is current. Those of two windows
+        # share nothing but numbers, so that objects of the other window would go.
         self._drops = ((viewer.layers, self._in_main), (self.model.layers, self._in_views))
         for layers, take in self._drops:
             for event in (layers.events.removing, layers.events.inserting):
@@ -190,12 +190,12 @@ class CompareWindow(QWidget):
             drawn.layer.name_overlay.position = "top_left"
 
     def _tell(self, unit: str) -> None:
-        """Tell in each cell, below its colour bar, what the colours are."""
+        """Tell in each cell what the colours are; not beside the colour bar, which would be pushed aside."""
         overlay = self.model.canvas.overlays.text
         told = {
             "text": unit.partition(UNIT_END)[0],
             "gridded": True,
-            "position": "top_right",
+            "position": "bottom_left",
             "visible": True,
         }
         for name, value in told.items():

@@ -85,8 +85,8 @@ class Ruler:
         layer = Shapes(
             lines, shape_type="line", name=NAME, opacity=1.0, **look, **spatial(self._session.scale)
         )
-        layer.editable = False
         self._layer = self._viewer.add_layer(layer)
+        self._layer.editable = False  # napari makes it editable when it is added
         self._viewer.layers.selection.active = active
 
     def _lines(self) -> tuple[list[NDArray[np.float64]], dict[str, Any]]:
@@ -113,6 +113,7 @@ class Ruler:
         self._layer.data = lines
         self._layer.edge_width = look["edge_width"]
         self._layer.text = look["text"]
+        self._layer.editable = False  # napari makes it editable with its data
 
     def _drop(self) -> None:
         if self._layer is not None and self._layer in self._viewer.layers:
