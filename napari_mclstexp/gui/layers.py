@@ -149,6 +149,7 @@ class Layers:
             self._domains.drawn and not there and self._heatmap.drawn
         ):  # below the map
             layers.move(layers.index(self._domains.layer), layers.index(self._heatmap.layer))
+            layers.selection.active = self._heatmap.layer  # the keys of domains' own layer undo brushes alone
         self._show_view()
 
     def _show_measured(self) -> None:
