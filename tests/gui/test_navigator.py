@@ -1,0 +1,126 @@
+"""The navigator where the scale is unknown, where what is typed is no place, and once it is closed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from napari.settings import get_settings
+from PIL import Image
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from napari_mclstexp.gui.navigator import Navigator
+    from tests.gui.conftest import Window
+
+
+@pytest.fixture
+def plain(tmp_path: Path, picture: Callable[..., np.ndarray]) -> Path:
+    """A JPEG without a scale, of 1,200 x 900 px."""
+    Image.fromarray(picture(2, 1200, 900)).save(tmp_path / "plain.jpg", quality=90)
+    return tmp_path / "plain.jpg"
+
+
+@pytest.fixture
+def light() -> Iterator[None]:
+    """Napari's light theme."""
+    appearance = get_settings().appearance
+    before = appearance.theme
+    appearance.theme = "light"
+    yield
+    appearance.theme = before
+
+
+def go(window: Window, text: str) -> None:
+    """Type a place and Enter."""
+    line = navigator_of(window).place
+    QTest.mouseClick(line, Qt.MouseButton.LeftButton)
+    line.selectAll()
+    QTest.keyClicks(line, text)
+    QTest.keyClick(line, Qt.Key.Key_Return)
+    window.settle()
+
+
+def navigator_of(window: Window) -> Navigator:
+    return window.dock.side.navigator
+
+
+def rulers(window: Window) -> list:
+    return [layer for layer in window.viewer.layers if layer.name == "Ruler"]
+
+
+def test_without_a_scale_all_is_told_in_pixels(window: Window, plain: Path) -> None:
+    window.open(plain)
+    navigator, camera = navigator_of(window), window.viewer.scene.camera
+    window.qtbot.waitUntil(lambda: navigator.map.area().width() > 0)
+    camera.zoom = 0.5
+    assert navigator.magnification.text() == "50% of full resolution"
+    go(window, "600, 450")
+    np.testing.assert_allclose(camera.center[-2:], (450, 600))
+    go(window, "300, 200 px")
+    np.testing.assert_allclose(camera.center[-2:], (200, 300))
+    window.clear_notes()
+    go(window, "")  # nothing asked for, nothing said
+    assert window.said() == []
+    for text, said in (
+        ("1, 1 mm", "scale is unknown"),
+        ("1.2.3, 4", "no place such as"),
+        ("5000, 4", "beyond the slide"),
+    ):
+        window.clear_notes()
+        go(window, text)
+        assert said in window.take_one_error()
+    np.testing.assert_allclose(camera.center[-2:], (200, 300))
+
+
+def test_the_ruler_keeps_the_selection_and_goes_with_the_scale(
+    window: Window, plain: Path, light: None
+) -> None:
+    window.open(plain)
+    navigator, camera = navigator_of(window), window.viewer.scene.camera
+    camera.zoom = 1.0
+    window.click(navigator.ruler_button)
+    selected = window.viewer.layers.selection.active
+    window.drag_canvas(120, 50)
+    (ruler,) = rulers(window)
+    assert navigator.ruler.length == "130 px"
+    assert set(ruler.text.values) == {"130 px"}
+    assert not ruler.editable
+    assert window.viewer.layers.selection.active is selected
+    assert camera.mouse_pan, "the picture can be moved again"
+    assert [str(unit) for unit in ruler.units] == ["pixel", "pixel"]
+    window.shot("navigator_3_pixels_light")
+
+    # A length that was told in px is not left standing in um.
+    window.set_mpp("0.5")
+    window.settle()
+    assert rulers(window) == []
+    camera.zoom = 0.1
+    window.drag_canvas(120, 50)
+    (ruler,) = rulers(window)
+    assert navigator.ruler.length == "1.30 mm"
+    np.testing.assert_allclose(ruler.scale, (0.5, 0.5))
+    assert navigator.magnification.text().startswith("1× · 10 µm a screen px")
+    window.click(navigator.ruler_button)
+    assert rulers(window) == []
+    before = tuple(camera.center)
+    window.drag_canvas(120, 50)
+    assert tuple(camera.center) != before, "dragging moves the picture again"
+
+
+def test_once_closed_it_follows_nothing(window: Window, plain: Path) -> None:
+    window.open(plain)
+    navigator, camera = navigator_of(window), window.viewer.scene.camera
+    window.click(navigator.ruler_button)
+    window.drag_canvas(60, 0)
+    said = navigator.magnification.text()
+    window.dock.shut()
+    assert rulers(window) == []
+    camera.zoom *= 2
+    camera.center = (10.0, 10.0)
+    assert navigator.magnification.text() == said
