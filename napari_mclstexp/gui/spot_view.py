@@ -45,7 +45,6 @@ class SpotView(QWidget):
         told.addWidget(self.title)
         told.addWidget(self.trust)
         told.addStretch(1)
-        told.addWidget(self.statement)
         genes = QHBoxLayout()
         genes.addWidget(self.above, 1)
         genes.addWidget(self.below, 1)
@@ -66,9 +65,10 @@ class SpotView(QWidget):
         whole.addLayout(told, 0, 0)
         whole.addLayout(genes, 0, 1)
         whole.addLayout(matches, 0, 2)
+        whole.addWidget(self.statement, 1, 0, 1, 3)
         for column, share in enumerate((3, 2, 6)):
             whole.setColumnStretch(column, share)
-        self.setMinimumHeight(190)
+        self.setMinimumHeight(222)
 
     def show_card(self, card: SpotCard) -> None:
         """Show what is known of a spot."""
