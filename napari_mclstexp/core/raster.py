@@ -138,10 +138,10 @@ def raster_labels(grid: SpotGrid, labels: NDArray[np.int32], spots: Raster | Non
     Returns
     -------
     Raster
-        int32 values, 0 where there is no spot.
+        Values of the smallest unsigned type that holds them, 0 where there is no spot.
     """
     spots = raster_spots(grid) if spots is None else spots
-    values = np.append(labels, 0).astype(np.int32)[spots.values]
+    values = np.append(labels, 0).astype(np.min_scalar_type(labels.max(initial=0)))[spots.values]
     return Raster(values, spots.origin_px, spots.step_px)
 
 

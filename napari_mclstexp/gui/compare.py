@@ -15,7 +15,8 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 from napari_mclstexp.core.limits import centred_limits, colour_limits
 from napari_mclstexp.core.maps import gene_map
 from napari_mclstexp.core.result import STATEMENT
-from napari_mclstexp.gui.gene_box import Entry, GeneBox
+from napari_mclstexp.gui.gene_box import GeneBox
+from napari_mclstexp.gui.gene_rows import Entry
 from napari_mclstexp.gui.slides import layer_data, spatial
 from napari_mclstexp.gui.spot_map import SpotMap
 

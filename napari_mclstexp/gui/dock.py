@@ -28,6 +28,7 @@ from napari_mclstexp.gui.settings import read_settings
 from napari_mclstexp.gui.shortcuts import Shortcuts
 from napari_mclstexp.gui.side import Side
 from napari_mclstexp.gui.smooth_panning import SmoothPanning
+from napari_mclstexp.gui.warming import warm_up
 from napari_mclstexp.gui.work_actions import WorkActions
 from napari_mclstexp.samples import demo_bundle_path, sample_measured_path
 from napari_mclstexp.session import Session
@@ -115,6 +116,8 @@ class MclstexpDock(QWidget):
         self._shut = False
         self._window: QWidget | None = None
         self._wire()
+        self._warm = False
+        self.session.slide_changed.connect(self._warm_up)
         viewer.layers.events.inserted.connect(self._adopt)
         self._adopt()
 
@@ -208,6 +211,12 @@ class MclstexpDock(QWidget):
         slide = self.layers.slide_in_viewer()
         if slide is not None:
             self.session.set_slide(slide)
+
+    def _warm_up(self) -> None:
+        """While a person looks at the first slide, load what the first prediction's layers need."""
+        if self.session.slide is not None and not self._warm:
+            self._warm = True
+            self.jobs.aside(warm_up, lambda _: None)
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: D102 - Qt's name
         super().showEvent(event)

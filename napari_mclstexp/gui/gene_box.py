@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence  # noqa: TC003 - Qt's signature
-from dataclasses import dataclass
+from dataclasses import replace
 
 from qtpy.QtCore import QModelIndex, Qt, Signal
-from qtpy.QtGui import QFont, QPalette, QStandardItem, QStandardItemModel
 from qtpy.QtWidgets import QComboBox, QCompleter
 from superqt.utils import signals_blocked
 
 from napari_mclstexp.core.genes import find_genes
+from napari_mclstexp.gui.gene_rows import GENE, Entry, GeneRows
 
-GENE = Qt.ItemDataRole.UserRole
 FOUND_AT_MOST = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One gene in the dropdown.
-
-    Attributes
-    ----------
-    gene : str
-        Its symbol.
-    group : int
-        Groups are parted by a line: 0 favourites, 1 recent, 2 all others.
-    doubtful : bool
-        Whether a map of it is not to be believed; shown grey.
-    about : str
-        Shown while the mouse rests on it.
-    """
-
-    gene: str
-    group: int = 2
-    doubtful: bool = False
-    about: str = ""
 
 
 class GeneBox(QComboBox):
@@ -48,7 +25,7 @@ class GeneBox(QComboBox):
         super().__init__()
         self._entries: tuple[Entry, ...] = ()
         self._shown = ""
-        self._items = QStandardItemModel(self)
+        self._items = GeneRows(self)
         self.setModel(self._items)  # once: with another model Qt gives that to the line's completer, too
         self.setEditable(True)
         self.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
@@ -56,7 +33,7 @@ class GeneBox(QComboBox):
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(10)
         self.setToolTip("Type a part of a gene symbol, or an alias such as HER2")
-        self._found = QStandardItemModel(self)
+        self._found = GeneRows(self)
         self._completer = completer = QCompleter(self._found, self)
         completer.setCompletionRole(GENE)  # the gene is what the line then holds, not how it was found
         completer.setCompletionMode(QCompleter.CompletionMode.UnfilteredPopupCompletion)
@@ -74,23 +51,15 @@ class GeneBox(QComboBox):
             return
         self._entries = tuple(entries)
         with signals_blocked(self):
-            self._items.clear()
-            if empty:
-                none = QStandardItem(empty)
-                none.setData("", GENE)
-                self._items.appendRow(none)
-            for entry in self._entries:
-                self._items.appendRow(self._item(entry, entry.gene))
-            for before in range(len(self._entries) - 1, 0, -1):
-                if self._entries[before].group != self._entries[before - 1].group:
-                    self.insertSeparator(before + bool(empty))
+            none = [Entry("", entries[0].group if entries else 2, text=empty)] if empty else []
+            self._items.set_entries((*none, *self._entries))
             self.show_gene(self._shown)
 
     def show_gene(self, gene: str) -> None:
         """Show a gene as the one chosen."""
         self._shown = gene
         with signals_blocked(self):
-            self.setCurrentIndex(self.findData(gene, GENE))
+            self.setCurrentIndex(self._items.row_of(gene))
             self.lineEdit().setText(gene)
 
     def gene(self) -> str:
@@ -102,25 +71,12 @@ class GeneBox(QComboBox):
         self.opening.emit()
         super().showPopup()
 
-    def _item(self, entry: Entry, text: str) -> QStandardItem:
-        item = QStandardItem(text)
-        item.setData(entry.gene, GENE)
-        item.setEditable(False)
-        item.setToolTip(entry.about)
-        if entry.group == 0:
-            font = QFont(self.font())
-            font.setBold(True)
-            item.setFont(font)
-        if entry.doubtful:
-            item.setForeground(self.palette().brush(QPalette.ColorGroup.Disabled, QPalette.ColorRole.Text))
-        return item
-
     def _search(self, text: str) -> None:
         known = {entry.gene: entry for entry in self._entries}
-        self._found.clear()
-        for found in find_genes(text.strip(), tuple(known))[:FOUND_AT_MOST]:
-            shown = f"{found.gene}   ({found.by})" if found.by else found.gene
-            self._found.appendRow(self._item(known[found.gene], shown))
+        found = find_genes(text.strip(), tuple(known))[:FOUND_AT_MOST]
+        self._found.set_entries(
+            [replace(known[f.gene], group=2, text=f"{f.gene}   ({f.by})" if f.by else f.gene) for f in found]
+        )
         self._completer.complete()
 
     def _completed(self, index: QModelIndex) -> None:

@@ -167,7 +167,7 @@ class Jobs:
         """Ask the running job to stop; it does at its next step."""
         if self.running:
             self._cancel.set()
-            self._session.set_job(running=True, message="Cancelling")
+            self._session.set_job(running=True, message="Cancelling", asked_by=self._session.job.asked_by)
 
     def close(self) -> None:
         """Stop for good and wait for the worker to end."""

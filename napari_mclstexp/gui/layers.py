@@ -50,6 +50,7 @@ class Layers:
         self._statement = Statement(viewer, session)
         self._filling: NDArray[np.float32] | None = None
         self._filling_gene = ""
+        self._ahead = False
         self._provisional = False
         self._drawn_by = _drawn_by(session)
         self._line: Shapes | None = None
@@ -72,9 +73,8 @@ class Layers:
         """Follow the session no longer; a map that was filling in goes."""
         self._divider.hide()
         self._statement.disconnect()
-        if self._filling is not None:
-            self._heatmap.drop()
-            self._unlike.drop()
+        if self._filling is not None or (self._ahead and self._session.result is None):
+            self._drop_result()
             self._statement.hide()
         for name in ("slide", "scale", "result", "domains", "drawing", "gene", "measured", "view", "job"):
             getattr(self._session, f"{name}_changed").disconnect()
@@ -130,13 +130,10 @@ class Layers:
     def _show_result(self) -> None:
         result = self._session.result
         if result is None:
-            self._unlike.drop()
-            self._heatmap.drop()
-            self._domains.drop()
+            self._drop_result()
             self._show_view()
             return
-        unlike = np.zeros(len(result.grid), bool) if result.unlike is None else result.unlike
-        self._unlike.draw(result.grid, unlike, self._session.scale)
+        self._unlike.draw(result.grid, result.unlike, self._session.scale)
         self._show_domains()
 
     def _show_domains(self) -> None:
@@ -145,9 +142,7 @@ class Layers:
             return
         there, layers = self._domains.drawn, self._viewer.layers
         self._domains.draw(result, self._session.scale, None if drawing is None else drawing.cells)
-        if (
-            self._domains.drawn and not there and self._heatmap.drawn
-        ):  # below the map
+        if self._domains.drawn and not there and self._heatmap.drawn:  # below the map
             layers.move(layers.index(self._domains.layer), layers.index(self._heatmap.layer))
             layers.selection.active = self._heatmap.layer  # the keys of domains' own layer undo brushes alone
         self._show_view()
@@ -184,18 +179,43 @@ class Layers:
     def _show_job(self) -> None:
         """Let the map fill in while a prediction runs; show the slide sharp once it is prepared."""
         job = self._session.job
+        if job.predicting and job.progress is None:
+            self._make_ahead()
         if self._provisional and self._session.slide is not None and self._session.slide.prepared:
             self._provisional = False
             self._slide.refresh()
         step = job.progress
         if job.running and step is not None and step.grid is not None:
             self._fill(step)
-        elif not job.running and self._filling is not None:
+        elif not job.running and self._ahead:
+            self._ahead, filled = False, self._filling is not None
             self._filling = None  # the result takes its place, or what was there before comes back
             if self._session.result is None:
-                self._heatmap.drop()
-            self._show_gene()
-            self._show_view()
+                self._drop_result()
+            if filled:
+                self._show_gene()
+                self._show_view()
+            self._unlike.drop_empty()
+
+    def _make_ahead(self) -> None:
+        """Make the layers of a result before its prediction begins.
+
+        napari takes a fifth of a second for each, and longer to draw it first; while the model runs and
+        when its result arrives they are filled alone.
+        """
+        if not self._ahead:
+            scale, layers = self._session.scale, self._viewer.layers
+            self._ahead = True
+            self._domains.prepare(scale)
+            self._heatmap.prepare(scale, HEATMAP)
+            self._unlike.prepare(scale)
+            layers.selection.active = self._heatmap.layer
+            if self._session.result is None:
+                self._statement.say("Predicting")
+
+    def _drop_result(self) -> None:
+        for part in (self._unlike, self._heatmap, self._domains):
+            part.drop()
 
     def _fill(self, step: Progress) -> None:
         scale, canvas = self._session.scale, step.canvas

@@ -54,7 +54,7 @@ class Pointing:
     def _row(self, position: tuple[float, ...]) -> int | None:
         """Row of the spot at a position in the world."""
         result = self._session.result
-        if result is None or (self._session.job.running and self._session.job.asked_by == "predict"):
+        if result is None or self._session.job.predicting:
             return None
         if self._grid is not result.grid:
             self._grid, self._finder = result.grid, SpotFinder(result.grid)

@@ -9,7 +9,8 @@ from napari.layers import Image, Points
 from napari.utils.colormaps import ensure_colormap
 
 from napari_mclstexp.core.cells import pitch_px
-from napari_mclstexp.core.maps import Blend, Map
+from napari_mclstexp.core.maps import SEQUENTIAL, Blend, Map
+from napari_mclstexp.gui.own_layer import OwnLayer, change, move_points, place, show_between
 from napari_mclstexp.gui.slides import spatial
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ SPOT_SHARE = 0.8
 """Width of a drawn spot over the distance between spots."""
 
 
-class SpotMap:
-    """Draws values of spots; its layer is made when there is something to draw.
+class SpotMap(OwnLayer):
+    """Draws values of spots.
 
     Parameters
     ----------
@@ -35,18 +36,20 @@ class SpotMap:
     """
 
     def __init__(self, viewer: napari.Viewer) -> None:
-        self._viewer = viewer
+        super().__init__(viewer)
         self._kind: tuple[object, ...] = ()
         self._grid: SpotGrid | None = None
         self._painted: NDArray[np.float32] | None = None
         self._canvas: Canvas | None = None
         self._between: tuple[float, float] | None = None
-        self.layer: Points | Image | None = None
 
-    @property
-    def drawn(self) -> bool:
-        """Whether the layer is there; a person can have removed it."""
-        return self.layer is not None and self.layer in self._viewer.layers
+    def prepare(self, scale: Scale | None, name: str) -> None:
+        """Make the layer before there is anything to draw."""
+        if not self.drawn:
+            nothing = Map("", np.zeros(0, dtype=np.float32), (0.0, 1.0), SEQUENTIAL[0], "")
+            self._kind, self._grid, self._canvas = (False, None), None, None
+            self.layer = self._viewer.add_layer(_points(np.zeros((0, 2)), 1.0, nothing, scale))
+            self.layer.name = name
 
     def draw(
         self,
@@ -72,41 +75,30 @@ class SpotMap:
             To draw a picture instead of points.
         """
         kind = (isinstance(shown, Blend), canvas)
-        if not (self.drawn and self._kind == kind and self._grid is grid):
+        if not self.drawn or self._kind != kind or (self._grid is not grid and kind != (False, None)):
             rank = self._rank()
             self.drop()
-            self._kind, self._grid, self._canvas = kind, grid, canvas
-            layer = self._points(grid, shown, scale) if canvas is None else self._image(canvas, shown, scale)
+            size = SPOT_SHARE * min(pitch_px(grid))
+            layer = (
+                _points(grid.centres_px, size, shown, scale)
+                if canvas is None
+                else self._image(canvas, shown, scale)
+            )
+            self._kind, self._canvas = kind, canvas
             self.layer = self._viewer.add_layer(layer)
             self._viewer.layers.move(len(self._viewer.layers) - 1, rank)
         elif isinstance(self.layer, Points):
-            self._recolour_points(shown)
+            self._recolour_points(grid, shown, scale)
         else:
             self._recolour_image(shown)
-        self.layer.name = name
+        self._grid = grid
+        change(self.layer, name=name)
 
     def _rank(self) -> int:
         """Place of the layer among the others: that of its predecessor, else on top."""
         return self._viewer.layers.index(self.layer) if self.drawn else len(self._viewer.layers)
 
-    def _points(self, grid: SpotGrid, shown: Map | Blend, scale: Scale | None) -> Points:
-        about = {"border_width": 0, "size": SPOT_SHARE * min(pitch_px(grid)), **spatial(scale)}
-        if isinstance(shown, Blend):
-            layer = Points(grid.centres_px, face_color=_opaque(shown.rgb), **about)
-        else:
-            layer = Points(
-                grid.centres_px,
-                features={COLUMN: shown.values},
-                face_color=COLUMN,
-                face_colormap=ensure_colormap(shown.colormap),
-                face_contrast_limits=shown.limits,
-                **about,
-            )
-            layer.face_colorbar.visible = True
-        layer.editable = False
-        return layer
-
-    def _recolour_points(self, shown: Map | Blend) -> None:
+    def _recolour_points(self, grid: SpotGrid, shown: Map | Blend, scale: Scale | None) -> None:
         if isinstance(shown, Blend):
             self.layer.face_color = _opaque(shown.rgb)
             return
@@ -115,7 +107,12 @@ class SpotMap:
         # Each of both would give all points to the screen; keeping the features' column is the fast way.
         with self.layer._face.events.colors.blocker():
             self.layer.face_contrast_limits = shown.limits
-            self.layer.features = {COLUMN: shown.values}
+            if self._grid is grid:
+                self.layer.features = {COLUMN: shown.values}
+        if self._grid is not grid:
+            size = SPOT_SHARE * min(pitch_px(grid))
+            move_points(self.layer, grid.centres_px, size, COLUMN, shown.values)
+            place(self.layer, **spatial(scale))
 
     def _image(self, canvas: Canvas, shown: Map | Blend, scale: Scale | None) -> Image:
         about = spatial(scale)
@@ -175,29 +172,38 @@ class SpotMap:
         if not self.drawn:
             return
         colour_bar = self.layer.colorbar if isinstance(self.layer, Image) else self.layer.face_colorbar
-        for part, name, value in (
-            (self.layer, "visible", visible),
-            (self.layer, "opacity", opacity),
-            (colour_bar, "position", bar),
-        ):
-            if getattr(part, name) != value:  # napari draws anew even where nothing has changed
-                setattr(part, name, value)
+        change(self.layer, visible=visible, opacity=opacity)
+        change(colour_bar, position=bar)
         if isinstance(self.layer, Image):
             if between != self._between and self._painted is not None:
                 self._between = between
                 self.layer.data = self._cut(self._painted)
             return
-        x = self.layer.data[:, 1]
-        shown = np.ones(len(x), dtype=bool) if between is None else (between[0] <= x) & (x < between[1])
-        if not np.array_equal(shown, self.layer.shown):
-            self.layer.shown = shown
+        show_between(self.layer, between)
 
     def drop(self) -> None:
         """Take the layer away."""
-        if self.drawn:
-            self._viewer.layers.remove(self.layer)
-        self.layer = self._grid = self._painted = self._canvas = self._between = None
+        super().drop()
+        self._grid = self._painted = self._canvas = self._between = None
         self._kind = ()
+
+
+def _points(centres_px: NDArray[np.float64], size: float, shown: Map | Blend, scale: Scale | None) -> Points:
+    about = {"border_width": 0, "size": size, **spatial(scale)}
+    if isinstance(shown, Blend):
+        layer = Points(centres_px, face_color=_opaque(shown.rgb), **about)
+    else:
+        layer = Points(
+            centres_px,
+            features={COLUMN: shown.values},
+            face_color=COLUMN,
+            face_colormap=ensure_colormap(shown.colormap),
+            face_contrast_limits=shown.limits,
+            **about,
+        )
+        layer.face_colorbar.visible = True
+    layer.editable = False
+    return layer
 
 
 def _opaque(rgb: NDArray[np.float32]) -> NDArray[np.float32]:

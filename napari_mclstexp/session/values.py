@@ -32,6 +32,19 @@ class JobState:
     message: str = ""
     asked_by: str = ""
 
+    @property
+    def predicting(self) -> bool:
+        """Whether a prediction runs."""
+        return self.running and self.asked_by == "predict"
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job runs that the choices for the next prediction would disturb.
+
+        While a slide is decoded or its measured section is read, they can be made.
+        """
+        return self.running and self.asked_by != "slide"
+
 
 @dataclass(frozen=True, slots=True)
 class View:

@@ -88,6 +88,7 @@ def test_from_slide_to_exports(
     assert "µm per pixel" in dock.predict_panel.why.text()
     window.shot("real_1_asks_for_scale")
     window.set_mpp(str(MPP))
+    window.wait_idle()  # the slide is decoded
     assert window.predict_button.isEnabled()
     assert not dock.predict_panel.why.isVisible()
     np.testing.assert_allclose(window.layer("H&E").scale, [MPP, MPP])

@@ -21,7 +21,8 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from napari_mclstexp.core.genes import ORDERS
-from napari_mclstexp.gui.gene_box import Entry, GeneBox
+from napari_mclstexp.gui.gene_box import GeneBox
+from napari_mclstexp.gui.gene_rows import Entry
 from napari_mclstexp.gui.panels.colour import ColourForm
 from napari_mclstexp.gui.panels.folding import Folding
 from napari_mclstexp.gui.panels.several import BlendForm, SignatureForm

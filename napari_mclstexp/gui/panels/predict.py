@@ -169,10 +169,10 @@ class PredictPanel(QGroupBox):
 
     def _show(self) -> None:
         job, why = self._session.job, self._waits_for()
-        self.form.enabled = not job.running
+        self.form.enabled = not job.busy
         self.predict_button.setEnabled(not job.running and not why)
         self.why.setText(why)
-        self.why.setVisible(bool(why) and not (job.running and job.asked_by == "predict"))
+        self.why.setVisible(bool(why) and not job.predicting)
         self.place.setEnabled(not job.running)
         estimate = "" if why or job.running else self._session.estimate
         self.estimate.setText(estimate)
@@ -180,12 +180,12 @@ class PredictPanel(QGroupBox):
         self.bar.setVisible(job.running)
         self.cancel_button.setVisible(job.running)
         progress = job.progress
-        self.keep_button.setVisible(
-            job.running and job.asked_by == "predict" and progress is not None and progress.rows is not None
-        )
+        self.keep_button.setVisible(job.predicting and progress is not None and progress.rows is not None)
         if job.running and progress is not None:
+            self.bar.setUpdatesEnabled(False)  # a bar that rises draws the whole window there and then
             self.bar.setRange(0, progress.total)
             self.bar.setValue(progress.done)
+            self.bar.setUpdatesEnabled(True)
             left = "" if progress.seconds_left is None else f" · {_time(progress.seconds_left)} left"
             count = f" {progress.done:,} of {progress.total:,} {progress.unit}" if progress.total else " …"
             self.stage.setText(f"{progress.stage}{count}{left}")

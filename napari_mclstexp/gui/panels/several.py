@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_mclstexp.core.signatures import GeneSet
-    from napari_mclstexp.gui.gene_box import Entry
+    from napari_mclstexp.gui.gene_rows import Entry
     from napari_mclstexp.session import Session
 
 SHOWN_ABSENT = 6

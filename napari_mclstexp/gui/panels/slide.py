@@ -134,7 +134,7 @@ class SlidePanel(QGroupBox):
             widget.setEnabled(not running)
         slide = self._session.slide
         reduced = slide is not None and slide.scale is not None and slide.scale.overview
-        self.mpp.setEnabled(slide is not None and not reduced and not running)
+        self.mpp.setEnabled(slide is not None and not reduced and not self._session.job.busy)
         self._show_state()
 
     def _show_state(self) -> None:

@@ -1,0 +1,79 @@
+"""A layer of napari that is ours: made once and kept, for to make one or take one away takes napari long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Layer, Points
+    from numpy.typing import NDArray
+
+
+class OwnLayer:
+    """Holds one layer of a viewer, which a person can delete at any time.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where to draw.
+    """
+
+    def __init__(self, viewer: napari.Viewer) -> None:
+        self._viewer = viewer
+        self.layer: Any = None
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the layer is there; a person can have removed it."""
+        return self.layer is not None and self.layer in self._viewer.layers
+
+    def drop(self) -> None:
+        """Take the layer away."""
+        if self.drawn:
+            self._viewer.layers.remove(self.layer)
+        self.layer = None
+
+
+def change(part: Layer | Any, **values: object) -> None:
+    """Set what differs: napari draws anew even where nothing has changed."""
+    for name, value in values.items():
+        if getattr(part, name) != value:
+            setattr(part, name, value)
+
+
+def place(layer: Layer, **where: Any) -> None:
+    """Put a layer where it belongs: `scale`, `translate`, `units`, `axis_labels`."""
+    where = {"translate": (0.0, 0.0), **where}
+    if any(not np.array_equal(getattr(layer, name), where[name]) for name in ("scale", "translate")):
+        for name, value in where.items():
+            setattr(layer, name, value)
+
+
+def show_between(layer: Points, between: tuple[float, float] | None) -> None:
+    """Show the points whose x lies between two full-resolution px; all of them for None."""
+    x = layer.data[:, 1]
+    shown = np.ones(len(x), dtype=bool) if between is None else (between[0] <= x) & (x < between[1])
+    if not np.array_equal(shown, layer.shown):
+        layer.shown = shown
+
+
+def move_points(
+    layer: Points, centres_px: NDArray[np.float64], size: float, column: str = "", values: Any = None
+) -> None:
+    """Put other points into a layer, with the values of a column that colours them.
+
+    napari looks up which points are in view on another thread, while each change of a colour draws those
+    that it knew: of fewer points than before it would draw some that are gone.
+    """
+    with layer._face.events.blocker_all(), layer._border.events.blocker_all():
+        layer.data = centres_px
+        layer.set_view_slice()
+        layer.size = size
+        layer.shown = True
+        if column:
+            layer.features = {column: values}
+    layer.set_view_slice()
+    layer.events.set_data()
