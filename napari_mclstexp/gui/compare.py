@@ -17,7 +17,8 @@ from napari_mclstexp.core.maps import gene_map
 from napari_mclstexp.core.result import STATEMENT
 from napari_mclstexp.gui.gene_box import GeneBox
 from napari_mclstexp.gui.gene_rows import Entry
-from napari_mclstexp.gui.slides import layer_data, spatial
+from napari_mclstexp.gui.own_layer import change
+from napari_mclstexp.gui.slides import layer_data, show_managed, spatial
 from napari_mclstexp.gui.spot_map import SpotMap
 
 if TYPE_CHECKING:
@@ -130,6 +131,8 @@ class CompareWindow(QWidget):
     def _picked(self, gene: str) -> None:
         result, box = self._session.result, self.sender()
         if result is not None and (not gene or gene in result.genes):
+            if gene in self._genes:  # both change places
+                self.boxes[self._genes.index(gene)].show_gene(box.gene())
             box.show_gene(gene)
             self.set_genes(tuple(b.gene() for b in self.boxes if b.gene()))
 
@@ -182,6 +185,8 @@ class CompareWindow(QWidget):
         if result is None:
             return
         found = self._found()
+        for layer in self.model.layers:
+            show_managed(layer, self._session.view.colour_managed)
         if found:
             self._tell(found[0].unit)
         for drawn, shown in zip(self._maps, found, strict=True):
@@ -199,9 +204,7 @@ class CompareWindow(QWidget):
             "position": "bottom_left",
             "visible": True,
         }
-        for name, value in told.items():
-            if getattr(overlay, name) != value:
-                setattr(overlay, name, value)
+        change(overlay, **told)
 
     def _in_main(self) -> None:
         _make_current(self._main.window._qt_window._qt_viewer)

@@ -125,6 +125,7 @@ class MclstexpDock(QWidget):
         act, session = self.controller, self.session
         self.slide_panel.open_requested.connect(act.open_slide)
         self.slide_panel.sample_requested.connect(lambda: act.open_slide(sample_measured_path()))
+        self.slide_panel.navigator_requested.connect(self.side.show_navigator)
         self.slide_panel.mpp_requested.connect(self.scale.set_mpp)
         self.slide_panel.measured.section_chosen.connect(act.add_measured)
         self.slide_panel.plane_requested.connect(act.choose_plane)

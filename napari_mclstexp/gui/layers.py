@@ -12,7 +12,7 @@ from napari_mclstexp.core.limits import colour_limits
 from napari_mclstexp.core.maps import SEQUENTIAL, Map, value_map
 from napari_mclstexp.gui.divider import Divider
 from napari_mclstexp.gui.domain_layer import DomainLayer
-from napari_mclstexp.gui.slides import LAYER_NAME, layer_data, manage_colour, slide_of, spatial
+from napari_mclstexp.gui.slides import LAYER_NAME, layer_data, show_managed, slide_of, spatial
 from napari_mclstexp.gui.spot_map import SpotMap
 from napari_mclstexp.gui.statement import Statement
 from napari_mclstexp.gui.unlike_spots import UnlikeSpots
@@ -246,7 +246,8 @@ class Layers:
 
     def _show_view(self) -> None:
         view, slide = self._session.view, self._session.slide
-        self._manage_colour(view.colour_managed)
+        if self._slide is not None:
+            show_managed(self._slide, view.colour_managed)
         source = "predicted" if self._filling is not None else self._session.source
         swipe = source == "swipe" and view.heatmap and slide is not None
         at = view.divider * slide.width if swipe else 0.0
@@ -273,11 +274,6 @@ class Layers:
         if self._filling is None:
             self._statement.show()
             self._domains.look(view.domains)
-
-    def _manage_colour(self, managed: bool) -> None:
-        if self._slide is not None and self._slide.data[0].colour_managed != managed:
-            manage_colour(self._slide.data, managed)
-            self._slide.refresh()
 
     def _drop(self, layer: Layer | None) -> None:
         if layer is not None and layer in self._viewer.layers:

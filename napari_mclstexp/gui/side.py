@@ -12,7 +12,7 @@ from napari_mclstexp.gui.spot_view import SpotView
 
 if TYPE_CHECKING:
     import napari
-    from qtpy.QtWidgets import QDockWidget
+    from qtpy.QtWidgets import QWidget
 
     from napari_mclstexp.core.spot_card import SpotCard
     from napari_mclstexp.gui.compare import CompareWindow
@@ -43,7 +43,7 @@ class Side:
         self.spot: SpotView | None = None
         self.navigator: Navigator | None = None
         self.comparison: CompareWindow | None = None
-        self._docks: dict[str, QDockWidget] = {}
+        self._widgets: dict[str, QWidget] = {}
         self._visited = 0
         session.slide_changed.connect(self._follow)
         session.result_changed.connect(self._result_changed)
@@ -57,9 +57,17 @@ class Side:
                 part.close_down()
         self.navigator = self.comparison = None
         if getattr(self._viewer.window, "_qt_window", None) is not None:
-            for dock in self._docks.values():
-                self._viewer.window.remove_dock_widget(dock)
-        self._docks.clear()
+            for widget in self._widgets.values():
+                if widget.parent() is not None:
+                    self._viewer.window.remove_dock_widget(widget)
+        self._widgets.clear()
+
+    def _dock(self, name: str, widget: QWidget, area: str) -> None:
+        """Show a widget in a dock of its own; a dock that a person closed is gone, and is made anew."""
+        if widget.parent() is None:
+            self._viewer.window.add_dock_widget(widget, name=name, area=area)
+            self._widgets[name] = widget
+        widget.parent().show()
 
     def _follow(self) -> None:
         """Show the navigator once there is a slide."""
@@ -67,9 +75,12 @@ class Side:
             from napari_mclstexp.gui.navigator import Navigator
 
             self.navigator = Navigator(self._viewer, self._session, self._jobs)
-            self._docks[NAVIGATOR] = self._viewer.window.add_dock_widget(
-                self.navigator, name=NAVIGATOR, area="left"
-            )
+            self.show_navigator()
+
+    def show_navigator(self) -> None:
+        """Show it, hidden or closed as it may be."""
+        if self.navigator is not None:
+            self._dock(NAVIGATOR, self.navigator, "left")
 
     def show_spot(self, card: SpotCard) -> None:
         """Show a spot's card below the slide."""
@@ -80,14 +91,13 @@ class Side:
             main = self._viewer.window._qt_window
             main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
             main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
-            self._docks[SPOT] = self._viewer.window.add_dock_widget(self.spot, name=SPOT, area="bottom")
-        self._docks[SPOT].show()
+        self._dock(SPOT, self.spot, "bottom")
         self.spot.show_card(card)
 
     def hide_spot(self) -> None:
         """Hide the card."""
-        if SPOT in self._docks:
-            self._docks[SPOT].hide()
+        if self.spot is not None and self.spot.parent() is not None:
+            self.spot.parent().hide()
 
     def compare(self) -> None:
         """Show up to four genes side by side."""

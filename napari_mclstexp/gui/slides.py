@@ -11,8 +11,6 @@ from napari.utils.notifications import show_error
 from napari_mclstexp.core.slide.tiles import TILE_PX, TileReader
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari.layers import Layer
 
     from napari_mclstexp.core.scale import Scale
@@ -107,7 +105,10 @@ def slide_of(layer: Layer) -> Slide | None:
     return _open.get(layer.metadata.get(KEY, ""))
 
 
-def manage_colour(levels: Sequence[LevelArray], managed: bool) -> None:
-    """Show a slide's levels by its ICC profile, or as they are stored."""
-    for level in levels:
-        level.colour_managed = managed
+def show_managed(layer: Layer, managed: bool) -> None:
+    """Show a slide's layer by its ICC profile, or as it is stored; others are left as they are."""
+    levels = layer.data if getattr(layer, "multiscale", False) else ()
+    if levels and isinstance(levels[0], LevelArray) and levels[0].colour_managed != managed:
+        for level in levels:
+            level.colour_managed = managed
+        layer.refresh()

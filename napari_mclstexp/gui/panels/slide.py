@@ -40,6 +40,7 @@ class SlidePanel(QGroupBox):
 
     open_requested = Signal(object)
     sample_requested = Signal()
+    navigator_requested = Signal()
     mpp_requested = Signal(str)
     plane_requested = Signal(int)
     view_requested = Signal(dict)
@@ -69,10 +70,13 @@ class SlidePanel(QGroupBox):
         self.state = _told()
         self.panning = _told()
         self.panning.setText("Asynchronous slicing is on while it is open.")
+        self.navigator_button = QPushButton("Navigator")
+        self.navigator_button.setToolTip("Show the small map, the magnification and the ruler")
         self._lay_out()
         self.open_button.clicked.connect(self._choose_file)
         self.folder_button.clicked.connect(self._choose_folder)
         self.sample_button.clicked.connect(self.sample_requested)
+        self.navigator_button.clicked.connect(self.navigator_requested)
         self.mpp.editingFinished.connect(self._typed)
         self.plane.activated.connect(self._plane_chosen)
         self.icc.toggled.connect(lambda on: self.view_requested.emit({"colour_managed": on}))
@@ -99,7 +103,10 @@ class SlidePanel(QGroupBox):
         layout.addWidget(self.settling)
         layout.addWidget(self.icc)
         layout.addWidget(self.state)
-        layout.addWidget(self.panning)
+        last = QHBoxLayout()
+        last.addWidget(self.panning, 1)
+        last.addWidget(self.navigator_button)
+        layout.addLayout(last)
 
     def _choose_file(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Open a slide", "", FILTER)
@@ -152,7 +159,8 @@ class SlidePanel(QGroupBox):
         planes = slide.traits.planes if slide else ()
         self._form.setRowVisible(self.plane, bool(planes))
         self._form.setRowVisible(self.measured, slide is not None)
-        self.panning.setVisible(slide is not None)
+        for part in (self.panning, self.navigator_button):
+            part.setVisible(slide is not None)
         self.icc.setVisible(slide is not None and bool(slide.traits.icc_profile))
         with signals_blocked(self.icc):
             self.icc.setChecked(self._session.view.colour_managed)
