@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_mclstexp import __version__, cli_training, terminal
+from napari_mclstexp import __version__, cli_domains, cli_training, terminal
 from napari_mclstexp.errors import GridError, MclstexpError
 
 INTERRUPTED = "Interrupted; nothing unfinished was kept."
@@ -28,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 cli_training.add_to(app)
+cli_domains.add_to(app)
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Plane = Annotated[int | None, typer.Option(help="Which plane of a stack, from 1; see mclstexp info.")]
@@ -152,6 +153,9 @@ def predict(
         str | None, typer.Option(help="retrieval, retrieval-softmax, ridge or mean; the bundle's by default.")
     ] = None,
     domains: Annotated[int, typer.Option(help="Number of tissue domains.")] = 7,
+    domain_method: Annotated[
+        str, typer.Option(help="kmeans, leiden or fused; see mclstexp domains.")
+    ] = "kmeans",
     batch_size: Annotated[int | None, typer.Option(help="Patches a forward pass.")] = None,
     device: Device = "auto",
     seed: Annotated[int, typer.Option(help="Same seed, same domains.")] = 0,
@@ -186,6 +190,7 @@ def predict(
                 top_k=top_k,
                 head=head,  # type: ignore[arg-type]
                 domains=domains,
+                domain_method=domain_method,
                 batch_size=batch_size,
                 device=device,
                 seed=seed,
@@ -207,12 +212,16 @@ def predict(
 @app.command()
 def export(
     result: Annotated[Path, typer.Argument(help="RESULT.h5ad.")],
-    to: Annotated[Path, typer.Option(help="File; its suffix says the format: .geojson .csv .h5ad .png")],
+    to: Annotated[Path, typer.Option(help="File or folder; its suffix says the format, see below.")],
     overwrite: Overwrite = False,
     gene: Annotated[str | None, typer.Option(help="Gene to show in a picture.")] = None,
     dpi: Annotated[int, typer.Option(help="Dots per inch of a picture.", min=36, max=1200)] = 150,
 ) -> None:
-    """Write a result for another tool."""
+    """Write a result for another tool.
+
+    By suffix: .geojson (QuPath) .csv .loupe.csv .h5ad .zarr (AnnData) .spatialdata.zarr .ome.zarr .ome.tif
+    .png .svg .figure.pdf (picture) .html .pdf (report).
+    """
     from napari_mclstexp.core.pipeline import export_result, load_result
 
     loaded = load_result(result)

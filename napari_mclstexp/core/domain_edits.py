@@ -1,22 +1,21 @@
-"""Edits of domains as values: applied in their order, undone and redone, and written down to be repeated."""
+"""Edits of domains and annotations as values; each gives other domains, or says why not."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_mclstexp.core.grid import MAX_SPOTS
+from napari_mclstexp.core.annotations import Annotation
 from napari_mclstexp.core.palette import is_colour
-from napari_mclstexp.core.result import Domains
 from napari_mclstexp.errors import DomainError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
+
+    from napari_mclstexp.core.result import Domains
 
 MAX_NAME = 200
 
@@ -78,19 +77,21 @@ class Merge:
             raise DomainError(msg)
         for label in self.labels:
             _known(domains, label)
+        _unlocked(domains, self.labels)
         first = self.labels[0]
         others = [label for label in self.labels if label != first]
         kept = [label for label in domains.names if label not in others]
-        return Domains(
-            np.where(np.isin(domains.labels, others), np.int32(first), domains.labels),
-            {label: domains.names[label] for label in kept},
-            {label: domains.colours[label] for label in kept},
+        return replace(
+            domains,
+            labels=np.where(np.isin(domains.labels, others), np.int32(first), domains.labels),
+            names={label: domains.names[label] for label in kept},
+            colours={label: domains.colours[label] for label in kept},
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """Give spots to a domain, as with a brush.
+    """Give spots to a domain, as with a brush; those of locked domains stay.
 
     Attributes
     ----------
@@ -107,14 +108,15 @@ class Assign:
         """Domains with this edit. Raises DomainError where it is not possible."""
         if self.label != 0:
             _known(domains, self.label)
+            _unlocked(domains, (self.label,))
         labels = domains.labels.copy()
-        labels[_rows(self.rows, len(labels))] = self.label
+        labels[_free(domains, self.rows)] = self.label
         return replace(domains, labels=labels)
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Make spots a domain of their own, with the next free label."""
+    """Make spots a domain of their own, with the next free label; those of locked domains stay."""
 
     rows: tuple[int, ...]
     name: str
@@ -124,135 +126,60 @@ class Split:
         """Domains with this edit. Raises DomainError where it is not possible."""
         label = max(domains.names, default=0) + 1
         labels = domains.labels.copy()
-        labels[_rows(self.rows, len(labels))] = label
-        wider = Domains(labels, {**domains.names, label: ""}, {**domains.colours, label: "#000000"})
+        labels[_free(domains, self.rows)] = label
+        wider = replace(
+            domains,
+            labels=labels,
+            names={**domains.names, label: ""},
+            colours={**domains.colours, label: "#000000"},
+        )
         return Recolour(label, self.colour).apply(Rename(label, self.name).apply(wider))
 
 
-Edit = Rename | Recolour | Merge | Assign | Split
-KINDS: dict[str, type[Edit]] = {
-    kind.__name__.lower(): kind for kind in (Rename, Recolour, Merge, Assign, Split)
-}
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """Keep a domain's spots as they are, or give them free again."""
+
+    label: int
+    locked: bool
+
+    def apply(self, domains: Domains) -> Domains:
+        """Domains with this edit. Raises DomainError where it is not possible."""
+        _known(domains, self.label)
+        locked = domains.locked | {self.label} if self.locked else domains.locked - {self.label}
+        return replace(domains, locked=locked)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class History:
-    """Domains as they were found, and what was done to them since.
+@dataclass(frozen=True, slots=True)
+class Annotate(Annotation):
+    """Add an annotation, or put it in the place of the one with the same identity."""
 
-    Attributes
-    ----------
-    start : Domains
-        As they were found.
-    done, undone : tuple
-        Edits in their order; those taken back, the last taken back at the end.
-    domains : Domains
-        After all that is done.
-    """
-
-    start: Domains
-    done: tuple[Edit, ...] = ()
-    undone: tuple[Edit, ...] = ()
-    domains: Domains = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "domains", applied(self.start, self.done))
-
-    def do(self, edit: Edit) -> History:
-        """History with one edit more; what was undone is gone.
-
-        Raises
-        ------
-        DomainError
-            The edit is not possible.
-        """
-        return History(self.start, (*self.done, edit))
-
-    def undo(self) -> History:
-        """History without its last edit."""
-        return History(self.start, self.done[:-1], (*self.undone, *self.done[-1:]))
-
-    def redo(self) -> History:
-        """History with what was undone last."""
-        return History(self.start, (*self.done, *self.undone[-1:]), self.undone[:-1])
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether there is an edit to take back."""
-        return bool(self.done)
-
-    @property
-    def can_redo(self) -> bool:
-        """Whether there is one that was taken back."""
-        return bool(self.undone)
-
-    @property
-    def count(self) -> int:
-        """How many edits are in force."""
-        return len(self.done)
+    def apply(self, domains: Domains) -> Domains:
+        """Domains with this edit. Raises DomainError where it is not possible."""
+        added = Annotation(**{each.name: getattr(self, each.name) for each in fields(self)}).checked()
+        there = [note.identity for note in domains.annotations]
+        if self.identity not in there:
+            return replace(domains, annotations=(*domains.annotations, added))
+        notes = (added if n.identity == self.identity else n for n in domains.annotations)
+        return replace(domains, annotations=tuple(notes))
 
 
-def applied(domains: Domains, edits: tuple[Edit, ...]) -> Domains:
-    """Domains after edits, in their order.
+@dataclass(frozen=True, slots=True)
+class Unannotate:
+    """Take an annotation away."""
 
-    Raises
-    ------
-    DomainError
-        One of them is not possible.
-    """
-    for edit in edits:
-        domains = edit.apply(domains)
-    return domains
+    identity: str
 
-
-def edit_as_dict(edit: Edit) -> dict[str, Any]:
-    """Edit as plain values for JSON; rows of spots as pairs of first and last."""
-    told: dict[str, Any] = {"kind": type(edit).__name__.lower()}
-    told.update((each.name, getattr(edit, each.name)) for each in fields(edit))  # rows are long: not copied
-    if "rows" in told:
-        told["rows"] = _runs(told["rows"])
-    if "labels" in told:
-        told["labels"] = list(told["labels"])
-    return told
+    def apply(self, domains: Domains) -> Domains:
+        """Domains with this edit. Raises DomainError where it is not possible."""
+        kept = tuple(note for note in domains.annotations if note.identity != self.identity)
+        if len(kept) == len(domains.annotations):
+            msg = "There is no such annotation."
+            raise DomainError(msg)
+        return replace(domains, annotations=kept)
 
 
-def edit_from_dict(told: Mapping[str, Any]) -> Edit:
-    """Edit of plain values.
-
-    Raises
-    ------
-    DomainError
-        They are none of an edit.
-    """
-    given = dict(told)
-    try:
-        kind = KINDS[given.pop("kind")]
-        if "rows" in given:
-            given["rows"] = _rows_of(given["rows"])
-        if "labels" in given:
-            given["labels"] = tuple(_typed(label, int) for label in given["labels"])
-        for name, wanted in (("label", int), ("name", str), ("colour", str)):
-            if name in given:
-                _typed(given[name], wanted)
-        return kind(**given)
-    except (KeyError, TypeError, ValueError) as error:
-        msg = f"{told!r} is no edit of domains that this version knows."
-        raise DomainError(msg) from error
-
-
-def _typed(value: Any, wanted: type) -> Any:
-    if type(value) is not wanted:  # True is an int, but no label
-        msg = f"{value!r} is no {wanted.__name__}"
-        raise TypeError(msg)
-    return value
-
-
-def _rows_of(runs: Any) -> tuple[int, ...]:
-    """Rows of runs, once it is known that they are no more than a slide can have."""
-    ranges = [range(_typed(first, int), _typed(last, int) + 1) for first, last in runs]
-    if sum(max(0, rows.stop - rows.start) for rows in ranges) > MAX_SPOTS:
-        msg = "more spots than a slide can have"
-        raise ValueError(msg)
-    return tuple(row for rows in ranges for row in rows)
+Edit = Rename | Recolour | Merge | Assign | Split | Lock | Annotate | Unannotate
 
 
 def _known(domains: Domains, label: int) -> None:
@@ -261,17 +188,26 @@ def _known(domains: Domains, label: int) -> None:
         raise DomainError(msg)
 
 
+def _unlocked(domains: Domains, labels: tuple[int, ...]) -> None:
+    for label in labels:
+        if label in domains.locked:
+            msg = f"{domains.names[label]} is locked. Unlock it first."
+            raise DomainError(msg)
+
+
+def _free(domains: Domains, rows: tuple[int, ...]) -> NDArray[np.int64]:
+    """Rows of spots that no locked domain has."""
+    found = _rows(rows, len(domains.labels))
+    free = found[~np.isin(domains.labels[found], list(domains.locked))]
+    if len(free) == 0:
+        msg = "All of these spots belong to locked domains. Unlock them first."
+        raise DomainError(msg)
+    return free
+
+
 def _rows(rows: tuple[int, ...], count: int) -> NDArray[np.int64]:
     found = np.asarray(rows, dtype=np.int64)
     if len(found) == 0 or found.min() < 0 or found.max() >= count:
         msg = "Choose spots of this slide, one or more."
         raise DomainError(msg)
     return found
-
-
-def _runs(rows: tuple[int, ...]) -> list[list[int]]:
-    """First and last of each run of rows that follow each other."""
-    ordered = np.unique(np.asarray(rows, dtype=np.int64))
-    breaks = np.flatnonzero(np.diff(ordered) > 1)
-    first, last = np.append(0, breaks + 1), np.append(breaks, len(ordered) - 1)
-    return [[int(ordered[a]), int(ordered[b])] for a, b in zip(first, last, strict=True) if len(ordered)]

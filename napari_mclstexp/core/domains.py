@@ -8,16 +8,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from napari_mclstexp.core.domain_methods import communities, components, describe, group
 from napari_mclstexp.core.palette import domain_colour
 from napari_mclstexp.core.result import Domains, Result
 from napari_mclstexp.errors import GridError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-COMPONENTS = 9
 DEFAULT_DOMAINS = 7
 MAX_DOMAINS = 30
 
@@ -32,7 +31,9 @@ def check_domains(count: int, seed: int) -> None:
         raise GridError(msg)
 
 
-def find_domains(result: Result, count: int = DEFAULT_DOMAINS, seed: int = 0) -> Result:
+def find_domains(
+    result: Result, count: int = DEFAULT_DOMAINS, seed: int = 0, method: str = "kmeans"
+) -> Result:
     """Label each spot with a domain, the largest first.
 
     Parameters
@@ -43,6 +44,8 @@ def find_domains(result: Result, count: int = DEFAULT_DOMAINS, seed: int = 0) ->
         Number of domains, 1 to 30; fewer where there are fewer spots.
     seed : int
         Same seed, same domains.
+    method : {"kmeans", "leiden", "fused"}
+        What they go by; see :mod:`.domain_methods`.
 
     Returns
     -------
@@ -53,9 +56,14 @@ def find_domains(result: Result, count: int = DEFAULT_DOMAINS, seed: int = 0) ->
     ------
     GridError
         `count` is out of range.
+    DomainError
+        No such method, or the result lacks what it needs.
     """
     check_domains(count, seed)
-    labels = cluster(result.expression, count, seed)
+    values = describe(result, method, seed)
+    labels = (
+        communities(result.grid, values, count, seed) if method == "leiden" else group(values, count, seed)
+    )
     found = range(1, int(labels.max()) + 1)
     labelled = result.with_domains(
         Domains(
@@ -64,11 +72,12 @@ def find_domains(result: Result, count: int = DEFAULT_DOMAINS, seed: int = 0) ->
             colours={i: domain_colour(i) for i in found},
         )
     )
-    return replace(labelled, provenance=replace(labelled.provenance, domain_count=count))
+    about = replace(labelled.provenance, domain_count=count, domain_method=method)
+    return replace(labelled, provenance=about)
 
 
 def cluster(expression: NDArray[np.floating], count: int, seed: int) -> NDArray[np.int32]:
-    """Label spots by k-means on the principal components of their expression.
+    """Label spots by k-means on the principal components of their expression, as ``kmeans`` does.
 
     Parameters
     ----------
@@ -84,17 +93,4 @@ def cluster(expression: NDArray[np.floating], count: int, seed: int) -> NDArray[
     numpy.ndarray
         (N,) int32 from 1, the most frequent first.
     """
-    from sklearn.cluster import KMeans  # takes a second, which the window does not spend before
-    from sklearn.decomposition import PCA
-
-    values = expression.astype(np.float64)
-    distinct = len(np.unique(values, axis=0))
-    count = min(count, distinct)
-    components = min(COMPONENTS, *values.shape)
-    if distinct > 1:
-        values = PCA(components, svd_solver="full", random_state=seed).fit_transform(values)
-    raw = KMeans(count, n_init=10, random_state=seed).fit_predict(values)
-    by_size = np.argsort(-np.bincount(raw, minlength=count), kind="stable")
-    rank = np.empty(count, dtype=np.int32)
-    rank[by_size] = np.arange(1, count + 1)
-    return rank[raw].astype(np.int32)
+    return group(components(expression, seed), count, seed)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_mclstexp.core.bundle import Bundle, load_bundle
+from napari_mclstexp.core.domain_methods import check_method
 from napari_mclstexp.core.domains import DEFAULT_DOMAINS, check_domains, find_domains
 from napari_mclstexp.core.export import export_result
 from napari_mclstexp.core.grid import SpotGrid
@@ -68,6 +69,7 @@ def predict_and_label(
     top_k: int | None = None,
     head: Head | None = None,
     domains: int = DEFAULT_DOMAINS,
+    domain_method: str = "kmeans",
     batch_size: int | None = None,
     device: str = "auto",
     seed: int = 0,
@@ -86,6 +88,8 @@ def predict_and_label(
         As in :func:`.predict.predict`.
     domains : int
         Number of domains.
+    domain_method : str
+        As in :func:`.domains.find_domains`.
 
     Yields
     ------
@@ -103,6 +107,7 @@ def predict_and_label(
         Of the class that says what is wrong.
     """
     check_domains(domains, seed)
+    check_method(domain_method)
     slide.check_for_model()
     if bundle.spec.mpp is not None and scale is None:
         raise ScaleError(scale_question(slide))
@@ -120,4 +125,4 @@ def predict_and_label(
     )
     result = replace(result, provenance=about, tissue=mask)
     yield from heard(Progress("Finding domains", len(result.grid), len(result.grid), 0.0))
-    return find_domains(result, domains, seed)
+    return find_domains(result, domains, seed, domain_method)

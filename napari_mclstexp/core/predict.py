@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 HIRES_PX = 2000
 LOWRES_PX = 600
+IMAGE_COMPONENTS = 20
 CONTEXT_ROWS = 512
 """Spots at once where each is seen among its neighbours."""
 CPU_BATCH_PIXELS = 8 * 224 * 224
@@ -141,8 +142,19 @@ def predict(
         lowres=slide.overview(LOWRES_PX),
         trust=spots.trust(queries.looks, how),
         held_out=bundle.beside.held_out,
+        image=_components(queries.embeddings),
         reference_mean=bundle.expression.mean(axis=0, dtype=np.float64).astype(np.float32),
     )
+
+
+def _components(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Principal components (N, at most 20) of (N, 256) embeddings."""
+    from sklearn.decomposition import PCA
+
+    if len(embeddings) < 2:
+        return np.zeros((len(embeddings), 1), dtype=np.float32)
+    count = min(IMAGE_COMPONENTS, len(embeddings) - 1)
+    return PCA(count, svd_solver="covariance_eigh").fit_transform(embeddings).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

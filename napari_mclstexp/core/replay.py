@@ -10,7 +10,7 @@ from pprint import pformat
 from typing import TYPE_CHECKING, Any
 
 from napari_mclstexp.core.atomic import write_file
-from napari_mclstexp.core.domain_edits import edit_as_dict
+from napari_mclstexp.core.domain_history import edit_as_dict
 from napari_mclstexp.core.regions import regions_of
 from napari_mclstexp.core.tissue import packed
 from napari_mclstexp.errors import ExportError
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".py", ".ipynb")
 EXPORTS = ("result.h5ad", "domains.geojson", "spots.csv")
+PICTURE = "heatmap.png"
+"""Written where a gene of the result was shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ from pathlib import Path
 import torch
 
 from napari_mclstexp.core import pipeline
-from napari_mclstexp.core.domain_edits import applied, edit_from_dict
+from napari_mclstexp.core.domain_history import applied, edit_from_dict
 from napari_mclstexp.core.scale import Scale
 from napari_mclstexp.core.tissue import unpacked
 from napari_mclstexp.errors import MclstexpError"""
@@ -237,6 +239,7 @@ def _parts(recipe: Recipe) -> tuple[str, str]:
         "top_k": about.top_k,
         "head": about.head,
         "domains": recipe.domains,
+        "domain_method": about.domain_method,
         "batch_size": about.batch_size,
         "device": about.device,
         "seed": about.seed,
@@ -262,7 +265,7 @@ def _parts(recipe: Recipe) -> tuple[str, str]:
     lines += [
         f"EDITS = {pformat(edits, width=100, sort_dicts=False)}",
         f"GENE = {recipe.gene!r}",
-        f"EXPORTS = {EXPORTS!r}",
+        f"EXPORTS = {EXPORTS if recipe.gene is None else (*EXPORTS, PICTURE)!r}",
     ]
     return "\n".join(lines), STEPS
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_mclstexp.core.annotations import Annotation
     from napari_mclstexp.core.grid import SpotGrid
     from napari_mclstexp.core.held_out import HeldOut
     from napari_mclstexp.core.tissue import TissueMask
@@ -37,6 +38,10 @@ class Provenance:
         How far a person has changed the tissue mask; empty where the program found it.
     edits : int
         Edits of the domains by hand.
+    domain_count : int
+        How many domains were asked for.
+    domain_method : str
+        How they were found; see :mod:`.domain_methods`.
     partial : str
         How many spots of how many, where the prediction was stopped before its end; else empty.
     """
@@ -69,6 +74,7 @@ class Provenance:
     tissue_edits: str = ""
     edits: int = 0
     domain_count: int = 0
+    domain_method: str = "kmeans"
     partial: str = ""
     statement: str = STATEMENT
 
@@ -89,11 +95,17 @@ class Domains:
         Name of each label.
     colours : mapping of int to str
         ``#rrggbb`` of each label.
+    locked : frozenset of int
+        Labels whose spots stay as they are.
+    annotations : tuple of Annotation
+        Areas that are no cluster, drawn or imported.
     """
 
     labels: NDArray[np.int32]
     names: Mapping[int, str]
     colours: Mapping[int, str]
+    locked: frozenset[int] = frozenset()
+    annotations: tuple[Annotation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,6 +137,9 @@ class Result:
         of former versions.
     tissue : TissueMask or None
         By which the spots were laid; None for spots that were given, and in results of former versions.
+    image : numpy.ndarray or None
+        (N, C) float32, at most 20 principal components of the spots' image embeddings; None in results of
+        former versions.
     """
 
     grid: SpotGrid
@@ -141,6 +156,7 @@ class Result:
     held_out: HeldOut | None = None
     reference_mean: NDArray[np.float32] | None = None
     tissue: TissueMask | None = None
+    image: NDArray[np.float32] | None = None
 
     def gene_values(self, gene: str) -> NDArray[np.float32]:
         """Predicted values of one gene, (N,) float32.

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, asdict, fields
 from typing import TYPE_CHECKING, Any
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 
+from napari_mclstexp.core.annotations import Annotation
 from napari_mclstexp.core.atomic import write_file
 from napari_mclstexp.core.cells import pitch_px
 from napari_mclstexp.core.grid import SpotGrid
@@ -19,7 +21,7 @@ from napari_mclstexp.core.palette import domain_colour, is_colour
 from napari_mclstexp.core.result import Domains, Provenance, Result
 from napari_mclstexp.core.tissue import packed, unpacked
 from napari_mclstexp.core.trust import SpotTrust
-from napari_mclstexp.errors import BundleError, ExportError, ResultError
+from napari_mclstexp.errors import BundleError, DomainError, ExportError, ResultError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +42,11 @@ GENE_COLUMNS = {
 """Columns of ``var`` for the parts of a :class:`.HeldOut`."""
 
 REFERENCE_MEAN = "reference_mean"
+IMAGE = "X_image"
+"""Key of ``obsm`` for the image embeddings' principal components."""
+DRAWN = "annotations"
+"""Key of the annotations in ``uns["mclstexp"]``, as JSON; `LOCKED` is that of the locked domains' names."""
+LOCKED = "locked_domains"
 TISSUE = "tissue_mask"
 """Key of the mask in ``uns["mclstexp"]``; see :func:`.tissue.packed`."""
 
@@ -58,7 +65,7 @@ def to_anndata(result: Result) -> ad.AnnData:
         X (N, G); obs domain, similarity, spread, effective_k, patients, similarity_percentile,
         out_of_distribution and Visium's columns; var reference_mean, heldout_pcc with its interval,
         interval_width, predictable; ``obsm["spatial"]`` x, y in full-resolution px, match_rows and
-        match_weights of the heaviest matches; ``uns`` spatial, mclstexp, domain_colors.
+        match_weights of the heaviest matches, X_image; ``uns`` spatial, mclstexp, domain_colors.
     """
     grid = result.grid
     held, trust = result.held_out, result.trust
@@ -81,6 +88,8 @@ def to_anndata(result: Result) -> ad.AnnData:
         if trust.unlike is not None:
             obs["out_of_distribution"] = trust.unlike
         obsm |= {"match_rows": trust.rows, "match_weights": trust.weights}
+    if result.image is not None:
+        obsm[IMAGE] = result.image
     var = pd.DataFrame(index=pd.Index(list(result.genes), name="gene", dtype=object))
     uns: dict[str, Any] = {
         "mclstexp": {
@@ -109,6 +118,8 @@ def to_anndata(result: Result) -> ad.AnnData:
         codes = np.searchsorted(labels, result.domains.labels)
         codes[result.domains.labels == 0] = -1
         obs["domain"] = pd.Categorical.from_codes(codes, categories=names)
+        uns["mclstexp"][DRAWN] = json.dumps([asdict(note) for note in result.domains.annotations])
+        uns["mclstexp"][LOCKED] = json.dumps([result.domains.names[i] for i in sorted(result.domains.locked)])
         uns["domain_colors"] = [result.domains.colours[label] for label in labels]
     return ad.AnnData(
         X=result.expression,
@@ -171,7 +182,7 @@ def load_result(path: Path) -> Result:
         raise ResultError(msg)
     try:
         return _from_anndata(data, about)
-    except (BundleError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (BundleError, DomainError, KeyError, ValueError, TypeError, AttributeError) as error:
         msg = f"{path.name} lacks a part of a result, or has one of the wrong kind: {error}."
         raise ResultError(msg) from error
 
@@ -197,6 +208,8 @@ def _from_anndata(data: ad.AnnData, about: Mapping[str, Any]) -> Result:
             (column.cat.codes.to_numpy() + 1).astype(np.int32),
             names,
             dict(zip(names, colours, strict=True)),
+            frozenset(i for i, name in names.items() if name in json.loads(str(about.get(LOCKED, "[]")))),
+            tuple(Annotation(**told).checked() for told in json.loads(str(about.get(DRAWN, "[]")))),
         )
     return Result(
         grid=SpotGrid(
@@ -221,6 +234,7 @@ def _from_anndata(data: ad.AnnData, about: Mapping[str, Any]) -> Result:
         held_out=_held_out(data, about),
         reference_mean=_reference_mean(data),
         tissue=unpacked(str(about[TISSUE])) if TISSUE in about else None,
+        image=_image(data),
     )
 
 
@@ -233,6 +247,17 @@ def _reference_mean(data: ad.AnnData) -> NDArray[np.float32] | None:
         msg = "a reference mean that is not finite"
         raise ValueError(msg)
     return mean
+
+
+def _image(data: ad.AnnData) -> NDArray[np.float32] | None:
+    """Image embeddings' components; None in results of former versions."""
+    if IMAGE not in data.obsm:
+        return None
+    image = np.asarray(data.obsm[IMAGE], dtype=np.float32)
+    if image.ndim != 2 or not np.isfinite(image).all():
+        msg = "image embeddings of the wrong kind"
+        raise ValueError(msg)
+    return image
 
 
 def _trust(data: ad.AnnData) -> SpotTrust | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_mclstexp.core.atomic import write_file
-from napari_mclstexp.core.domain_edits import History, edit_as_dict, edit_from_dict
+from napari_mclstexp.core.domain_history import History, edit_as_dict, edit_from_dict
 from napari_mclstexp.core.maps import Colour
 from napari_mclstexp.core.remembered import data_folder
 from napari_mclstexp.errors import MclstexpError, ResultError

@@ -12,7 +12,7 @@ from napari_mclstexp.gui.slides import spatial
 if TYPE_CHECKING:
     import napari
 
-    from napari_mclstexp.core.domain_edits import History
+    from napari_mclstexp.core.domain_history import History
     from napari_mclstexp.core.result import Result
     from napari_mclstexp.gui.jobs import Jobs
     from napari_mclstexp.session import Session

@@ -135,7 +135,7 @@ class WorkActions:
                 spots=spots,
                 regions=None if regions is None else regions.as_geojson(),
                 edits=edits,
-                gene=session.gene,
+                gene=session.gene if session.gene in result.genes else None,
             )
             return save_script(recipe, path, overwrite=True)
 

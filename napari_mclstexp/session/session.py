@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_mclstexp.core.domain_edits import History
+from napari_mclstexp.core.domain_history import History
 from napari_mclstexp.core.domains import DEFAULT_DOMAINS
 from napari_mclstexp.core.measured.on_slide import pair_spots
 from napari_mclstexp.core.signatures import score

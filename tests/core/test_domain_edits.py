@@ -7,17 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from napari_mclstexp.core.domain_edits import (
-    Assign,
-    History,
-    Merge,
-    Recolour,
-    Rename,
-    Split,
-    applied,
-    edit_as_dict,
-    edit_from_dict,
-)
+from napari_mclstexp.core.domain_edits import Assign, Merge, Recolour, Rename, Split
+from napari_mclstexp.core.domain_history import History, applied, edit_as_dict, edit_from_dict
 from napari_mclstexp.core.result import Domains
 from napari_mclstexp.errors import DomainError
 

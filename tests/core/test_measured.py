@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from conftest import Outcome
 
+
 @pytest.fixture
 def counts() -> np.ndarray:
     values = np.random.default_rng(0).poisson(30, (25, 12))

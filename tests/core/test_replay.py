@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 import shapely
 import torch
+from PIL import Image
 from steps import finish
 
 from napari_mclstexp.core import pipeline
-from napari_mclstexp.core.domain_edits import History, Merge, Rename
+from napari_mclstexp.core.domain_edits import Merge, Rename
+from napari_mclstexp.core.domain_history import History
 from napari_mclstexp.core.replay import notebook, recipe_of, save_script, script
 from napari_mclstexp.core.tissue import edited, find_tissue
 from napari_mclstexp.errors import ExportError
@@ -93,6 +95,12 @@ def test_it_gives_the_same_to_the_last_digit(
     for theirs_name, ours_name in (("spots.csv", "ours.csv"), ("domains.geojson", "ours.geojson")):
         pipeline.export_result(result, tmp_path / ours_name)
         assert (tmp_path / "out" / theirs_name).read_bytes() == (tmp_path / ours_name).read_bytes()
+    pipeline.export_result(result, tmp_path / "ours.png", gene="ERBB2")
+    with (
+        Image.open(tmp_path / "out" / "heatmap.png") as theirs_picture,
+        Image.open(tmp_path / "ours.png") as own,
+    ):
+        assert theirs_picture.tobytes() == own.tobytes()
     again = refusal(file, tmp_path / "out", monkeypatch)
     assert "exists already" in again, "what is there is not overwritten"
     assert "exists already" in refusal(file, tmp_path / "ours.csv", monkeypatch)

@@ -18,10 +18,16 @@ FORMATS = {
     ".geojson": ("QuPath GeoJSON", "export.geojson:write_geojson"),
     ".h5ad": ("AnnData", "result_file:save_result"),
     ".csv": ("spot table", "export.csv:write_csv"),
+    ".loupe.csv": ("Loupe category", "export.loupe:write_loupe"),
+    ".zarr": ("AnnData Zarr", "export.anndata_zarr:write_anndata_zarr"),
+    ".spatialdata.zarr": ("SpatialData", "export.spatial:write_spatialdata"),
+    ".ome.zarr": ("OME-Zarr labels", "export.ome_zarr:write_ome_zarr"),
+    ".ome.tif": ("OME-TIFF labels", "export.ome_tiff:write_ome_tiff"),
 }
 """Suffix -> what it is and its writer, which is imported when it is needed."""
 
-PICTURES = (".png", ".svg", ".pdf")
+PICTURES = (".png", ".svg", ".figure.pdf")
+REPORTS = (".html", ".pdf")
 
 
 def export_result(
@@ -43,7 +49,7 @@ def export_result(
     overwrite : bool
         Whether an existing target may be replaced.
     gene : str, optional
-        The gene to show; pictures without one show the domains.
+        The gene to show; pictures without one show the domains, reports without one three genes.
     dpi : int
         Dots per inch of pictures, 36 to 1,200.
 
@@ -61,11 +67,15 @@ def export_result(
     """
     path = Path(path)
     name = path.name.lower()
-    known = sorted((*FORMATS, *PICTURES), key=len, reverse=True)
+    known = sorted((*FORMATS, *PICTURES, *REPORTS), key=len, reverse=True)
     suffix = next((s for s in known if name.endswith(s) and name != s), None)
     if suffix is None:
         msg = f"{path.name} has no suffix that says what to write. Known are {', '.join(sorted(known))}."
         raise ExportError(msg)
+    if suffix in REPORTS:
+        from napari_mclstexp.core.export.report import write_report
+
+        return write_report(result, path, genes=() if gene is None else (gene,), overwrite=overwrite)
     if suffix in PICTURES:
         from napari_mclstexp.core.export.picture import write_picture
 

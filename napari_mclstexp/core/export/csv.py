@@ -43,16 +43,26 @@ def write_csv(result: Result, path: Path, *, overwrite: bool = False) -> Path:
             **{gene: result.expression[:, i] for i, gene in enumerate(map(_text, result.genes))},
         }
     )
-    beside = path.with_suffix(".provenance.json")
-    facts = {k: None if v != v else v for k, v in about.as_dict().items()}  # NaN is no JSON
-    text = json.dumps(facts, indent=1, allow_nan=False)
     refuse_existing(path, overwrite=overwrite)
-    write_file(beside, lambda p: _write(p, text), overwrite=overwrite)
+    write_provenance(result, path, overwrite=overwrite)
     return write_file(
         path,
         lambda p: table.to_csv(p, index=False, float_format="%.9g", encoding="utf-8"),
         overwrite=overwrite,
     )
+
+
+def write_provenance(result: Result, path: Path, *, overwrite: bool = False) -> Path:
+    """Write ``NAME.provenance.json`` beside a file that has no room for it.
+
+    Raises
+    ------
+    ExportError
+        See :func:`.atomic.write_file`.
+    """
+    facts = {k: None if v != v else v for k, v in result.provenance.as_dict().items()}  # NaN is no JSON
+    text = json.dumps(facts, indent=1, allow_nan=False)
+    return write_file(path.with_suffix(".provenance.json"), lambda p: _write(p, text), overwrite=overwrite)
 
 
 def _write(path: Path, text: str) -> None:

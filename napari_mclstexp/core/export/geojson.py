@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
+from napari_mclstexp.core.annotations import AUTHOR, NOTE
 from napari_mclstexp.core.atomic import write_file
 from napari_mclstexp.core.cells import domain_areas
 from napari_mclstexp.core.palette import rgb
@@ -22,6 +23,7 @@ from napari_mclstexp.core.result_file import SPOT_TO_PITCH
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_mclstexp.core.annotations import Annotation
     from napari_mclstexp.core.result import Result
 
 NO_DOMAIN_RGB = [128, 128, 128]
@@ -67,13 +69,32 @@ def _annotations(result: Result) -> list[dict[str, Any]]:
                     "objectType": "annotation",
                     "name": name,
                     "classification": {"name": name, "color": list(rgb(result.domains.colours[label]))},
-                    "isLocked": False,
+                    "isLocked": label in result.domains.locked,
                     "measurements": measurements,
                     "metadata": metadata,
                 },
             }
         )
-    return features
+    return [*features, *(_drawn(note, um2, metadata) for note in result.domains.annotations)]
+
+
+def _drawn(note: Annotation, um2: float, metadata: dict[str, str]) -> dict[str, Any]:
+    """An annotation that was drawn or imported, as it came."""
+    properties: dict[str, Any] = {
+        "objectType": "annotation",
+        "name": note.name,
+        "isLocked": False,
+        "measurements": {"Area mm^2": round(note.area.area * um2 / 1e6, 6)} if math.isfinite(um2) else {},
+        "metadata": metadata
+        | {key: value for key, value in ((NOTE, note.note), (AUTHOR, note.author)) if value},
+    }
+    colour = list(rgb(note.colour))
+    if note.of_class:
+        properties["classification"] = {"name": note.of_class, "color": colour}
+    else:
+        properties["color"] = colour
+    geometry = _geometry(note.area)
+    return {"type": "Feature", "id": note.identity, "geometry": geometry, "properties": properties}
 
 
 def _detections(result: Result) -> list[dict[str, Any]]:

@@ -1,0 +1,104 @@
+"""Colours of domains that stay the same: like domains, by their marker profile, are coloured alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_mclstexp.core.palette import COLOURS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_mclstexp.core.result import Result
+
+LIKE = 0.5
+"""Correlation of two profiles from which domains are taken for alike."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Profiles:
+    """What sets the domains of a result apart.
+
+    Attributes
+    ----------
+    genes : tuple of str
+        G symbols.
+    values : numpy.ndarray
+        (K, G) float32: each gene's mean in a domain less its mean over all spots, in standard deviations.
+    colours : tuple of str
+        ``#rrggbb`` of the K domains.
+    """
+
+    genes: tuple[str, ...]
+    values: NDArray[np.float32]
+    colours: tuple[str, ...]
+
+
+def profiles(result: Result) -> Profiles:
+    """Profiles of a result's domains, in the order of their labels; none without domains."""
+    domains = result.domains
+    if domains is None:
+        return Profiles(result.genes, np.empty((0, len(result.genes)), np.float32), ())
+    labels = [label for label in sorted(domains.names) if (domains.labels == label).any()]
+    deviation = result.expression.std(axis=0)
+    spread = np.where(deviation > 0, deviation, 1)
+    mean = result.expression.mean(axis=0)
+    values = [(result.expression[domains.labels == label].mean(axis=0) - mean) / spread for label in labels]
+    return Profiles(
+        result.genes,
+        np.array(values, dtype=np.float32).reshape(len(labels), len(result.genes)),
+        tuple(domains.colours[label] for label in labels),
+    )
+
+
+def coloured_like(result: Result, known: Profiles) -> Result:
+    """Result whose domains have the colours of the known ones that they are like.
+
+    Parameters
+    ----------
+    result : Result
+        With domains; of this slide or another one.
+    known : Profiles
+        Of domains that have their colours. Genes that both have count.
+
+    Returns
+    -------
+    Result
+        Each domain takes the colour of its match (one to one, the greatest sum of correlations, each of at
+        least `LIKE`); the others take colours that no domain has yet.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    domains, own = result.domains, profiles(result)
+    of = {gene: i for i, gene in enumerate(known.genes)}
+    shared = [i for i, gene in enumerate(own.genes) if gene in of]
+    if domains is None or len(shared) < 3 or not known.colours or not own.colours:
+        return result
+    alike = _correlation(own.values[:, shared], known.values[:, [of[own.genes[i]] for i in shared]])
+    rows, columns = linear_sum_assignment(-alike)
+    labels = [label for label in sorted(domains.names) if (domains.labels == label).any()]
+    taken: dict[int, str] = {}
+    for row, column in zip(rows, columns, strict=True):
+        if alike[row, column] >= LIKE and known.colours[column] not in taken.values():
+            taken[labels[row]] = known.colours[column]
+    free = (c for c in COLOURS if c not in taken.values() and c not in known.colours)
+    spare = (c for c in COLOURS if c not in taken.values())
+    colours = dict(domains.colours)
+    for label in sorted(domains.names):
+        colour = taken.get(label) or next(free, None) or next(spare, domains.colours[label])
+        colours[label] = colour
+    return replace(result, domains=replace(domains, colours=colours))
+
+
+def _correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Pearson correlation (K, L) of the rows of two arrays; 0 for constant rows."""
+
+    def unit(values: NDArray[np.floating]) -> NDArray[np.float64]:
+        centred = values.astype(np.float64) - values.mean(axis=1, keepdims=True)
+        length = np.linalg.norm(centred, axis=1, keepdims=True)
+        return centred / np.where(length > 0, length, 1)
+
+    return unit(a) @ unit(b).T

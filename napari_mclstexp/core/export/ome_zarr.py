@@ -1,0 +1,107 @@
+"""OME-Zarr of the slide's overview with the domains as labels.
+
+Format: OME-NGFF 0.5 (https://ngff.openmicroscopy.org/0.5), Zarr 3.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from napari_mclstexp.core.atomic import write_folder
+from napari_mclstexp.core.export.label_image import label_image, pyramid
+from napari_mclstexp.core.palette import rgb
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import zarr
+    from numpy.typing import NDArray
+
+    from napari_mclstexp.core.result import Result
+
+VERSION = "0.5"
+LABELS = "domains"
+CHUNK = 512
+
+
+def write_ome_zarr(result: Result, path: Path, *, overwrite: bool = False) -> Path:
+    """Write the overview (c, y, x) and ``labels/domains`` (y, x), both over the whole slide in um.
+
+    In pixels where the scale is unknown. Provenance stands in the root's attributes under ``mclstexp``.
+
+    Raises
+    ------
+    ExportError
+        There are no domains; see :func:`.atomic.write_folder`.
+    """
+    labels = label_image(result)
+    about, domains = result.provenance, result.domains
+    known = math.isfinite(about.mpp_x)
+    per_px = np.array([about.mpp_y, about.mpp_x] if known else [1.0, 1.0])
+    unit = "micrometer" if known else None
+    facts = {k: None if v != v else v for k, v in about.as_dict().items()}
+    picture = np.ascontiguousarray(result.hires.transpose(2, 0, 1))
+    picture_step = np.array([about.height, about.width]) / picture.shape[1:] * per_px
+
+    def write(folder: Path) -> None:
+        import zarr
+
+        root = zarr.open_group(folder, mode="w", zarr_format=3)
+        _multiscale(root, "H&E", [picture], picture_step, unit)
+        root.attrs["mclstexp"] = facts
+        _multiscale(
+            group := root.create_group(f"labels/{LABELS}"),
+            LABELS,
+            pyramid(labels.values),  # type: ignore[arg-type]
+            np.array(labels.step_px) * per_px,
+            unit,
+        )
+        root["labels"].attrs["ome"] = {"version": VERSION, "labels": [LABELS]}
+        names = {} if domains is None else domains.names
+        colours = {} if domains is None else domains.colours
+        group.attrs["ome"] = {
+            **dict(group.attrs["ome"]),  # type: ignore[arg-type]
+            "image-label": {
+                "colors": [{"label-value": i, "rgba": [*rgb(colours[i]), 255]} for i in sorted(colours)],
+                "properties": [{"label-value": i, "name": names[i]} for i in sorted(names)],
+                "source": {"image": "../../"},
+            },
+        }
+
+    return write_folder(path, write, overwrite=overwrite)
+
+
+def _multiscale(
+    group: zarr.Group, name: str, levels: Sequence[NDArray[Any]], step: NDArray[np.float64], unit: str | None
+) -> None:
+    """Write levels, each half of the one before; the first pixel's centre is half a step from the corner."""
+    channels = levels[0].ndim == 3
+    axes = ["c", "y", "x"] if channels else ["y", "x"]
+    datasets = []
+    for i, level in enumerate(levels):
+        chunks = (*level.shape[:-2], *(min(CHUNK, n) for n in level.shape[-2:]))
+        array = group.create_array(
+            str(i), shape=level.shape, dtype=level.dtype, chunks=chunks, dimension_names=axes
+        )
+        array[...] = level
+        size = step * 2**i
+        shift = step / 2  # every second pixel is taken, so that all levels begin with the same one
+        datasets.append(
+            {
+                "path": str(i),
+                "coordinateTransformations": [
+                    {"type": "scale", "scale": [1.0] * channels + size.tolist()},
+                    {"type": "translation", "translation": [0.0] * channels + shift.tolist()},
+                ],
+            }
+        )
+    space = {"type": "space"} | ({"unit": unit} if unit else {})
+    told: list[Any] = [{"name": a, "type": "channel"} if a == "c" else {"name": a, **space} for a in axes]
+    group.attrs["ome"] = {
+        "version": VERSION,
+        "multiscales": cast("Any", [{"name": name, "axes": told, "datasets": datasets}]),
+    }
