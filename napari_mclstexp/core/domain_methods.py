@@ -105,7 +105,9 @@ def group(values: NDArray[np.float64], count: int, seed: int) -> NDArray[np.int3
     """Label spots by k-means, (N,) int32 from 1, the most frequent first."""
     from sklearn.cluster import KMeans
 
-    count = min(count, len(np.unique(values, axis=0)))
+    scale = np.abs(values).max(initial=0) or 1.0
+    distinct = len(np.unique(np.round(values / scale, 9), axis=0))  # equal spots differ by rounding
+    count = min(count, distinct)
     return by_size(KMeans(count, n_init=10, random_state=seed).fit_predict(values))
 
 

@@ -60,6 +60,21 @@ def show_between(layer: Points, between: tuple[float, float] | None) -> None:
         layer.shown = shown
 
 
+def take_fitting_slices(layer: Points) -> None:
+    """Let a layer pass over what points are in view where that tells of points it has no longer.
+
+    napari finds that out on another thread, and what was asked before the points changed may come after.
+    """
+    state = layer._slicing_state
+    take = state._update_slice_response
+
+    def take_fitting(response: Any) -> None:
+        if len(response.indices) == 0 or response.indices.max() < len(layer.data):
+            take(response)
+
+    state._update_slice_response = take_fitting
+
+
 def move_points(
     layer: Points, centres_px: NDArray[np.float64], size: float, column: str = "", values: Any = None
 ) -> None:

@@ -10,7 +10,14 @@ from napari.utils.colormaps import ensure_colormap
 
 from napari_mclstexp.core.cells import pitch_px
 from napari_mclstexp.core.maps import SEQUENTIAL, Blend, Map
-from napari_mclstexp.gui.own_layer import OwnLayer, change, move_points, place, show_between
+from napari_mclstexp.gui.own_layer import (
+    OwnLayer,
+    change,
+    move_points,
+    place,
+    show_between,
+    take_fitting_slices,
+)
 from napari_mclstexp.gui.slides import spatial
 
 if TYPE_CHECKING:
@@ -203,6 +210,7 @@ def _points(centres_px: NDArray[np.float64], size: float, shown: Map | Blend, sc
         )
         layer.face_colorbar.visible = True
     layer.editable = False
+    take_fitting_slices(layer)
     return layer
 
 

@@ -8,7 +8,14 @@ import numpy as np
 from napari.layers import Points
 
 from napari_mclstexp.core.cells import pitch_px
-from napari_mclstexp.gui.own_layer import OwnLayer, change, move_points, place, show_between
+from napari_mclstexp.gui.own_layer import (
+    OwnLayer,
+    change,
+    move_points,
+    place,
+    show_between,
+    take_fitting_slices,
+)
 from napari_mclstexp.gui.slides import spatial
 from napari_mclstexp.gui.spot_map import SPOT_SHARE
 
@@ -35,6 +42,7 @@ class UnlikeSpots(OwnLayer):
             )
         )
         self.layer.editable = False
+        take_fitting_slices(self.layer)
 
     def draw(self, grid: SpotGrid, unlike: NDArray[np.bool_] | None, scale: Scale | None) -> None:
         """Draw the spots of (N,) bool that are unlike; None where that is not known."""

@@ -276,7 +276,10 @@ class Window:
                 (box,) = dialog.findChildren(QDialogButtonBox)
                 choose = box.button(QDialogButtonBox.StandardButton.Open)
                 choose = choose or box.button(QDialogButtonBox.StandardButton.Save)
-                QTest.mouseClick(choose, Qt.MouseButton.LeftButton)
+                if len(seen) % 2:  # a dialog that has just come may not hear of the mouse yet
+                    QTest.mouseClick(choose, Qt.MouseButton.LeftButton)
+                else:
+                    QTest.keyClick(line, Qt.Key.Key_Return)
 
         timer = QTimer()
         timer.setInterval(200)
