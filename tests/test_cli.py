@@ -755,3 +755,26 @@ def test_the_cache_is_told_and_cleared(
     assert "2 of at most" in run("cache").out
     assert "Freed 2 MB" in run("cache", "--clear").out
     assert list((tmp_path / "c").iterdir()) == []
+
+
+def test_domains_are_found_anew(run: Callable[..., Outcome], result_path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new.h5ad"
+    ended = run(
+        "domains", result_path, "--out", out, "--method", "fused", "--count", 3, "--like", result_path
+    )
+    assert ended.code == 0, ended.err
+    before, after = ad.read_h5ad(result_path), ad.read_h5ad(out)
+    assert len(after.obs["domain"].cat.categories) == 3
+    assert after.uns["mclstexp"]["domain_method"] == "fused"
+    np.testing.assert_array_equal(after.X, before.X)
+    ended = run("domains", result_path, "--out", out, "--count", "auto", "--overwrite")
+    assert ended.code == 0, ended.err
+    assert "2 domains: agreement" in ended.out
+    refused(run("domains", result_path, "--out", out), "exists already")
+    for words, said in (
+        (("--method", "louvain"), "Known are"),
+        (("--count", "many"), "auto"),
+        (("--count", 99), "30"),
+    ):
+        refused(run("domains", result_path, "--out", tmp_path / "n.h5ad", *words), said)
+    assert not (tmp_path / "n.h5ad").exists()

@@ -10,6 +10,8 @@ import numpy as np
 from napari_mclstexp.core.palette import COLOURS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from napari_mclstexp.core.result import Result
@@ -52,6 +54,14 @@ def profiles(result: Result) -> Profiles:
         np.array(values, dtype=np.float32).reshape(len(labels), len(result.genes)),
         tuple(domains.colours[label] for label in labels),
     )
+
+
+def coloured(result: Result, colours: Mapping[int, str]) -> Result:
+    """Result whose domains have these colours, ``#rrggbb`` by label; the others keep theirs."""
+    if result.domains is None:
+        return result
+    known = {label: colours.get(label, own) for label, own in result.domains.colours.items()}
+    return replace(result, domains=replace(result.domains, colours=known))
 
 
 def coloured_like(result: Result, known: Profiles) -> Result:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import sparse
 
 from napari_mclstexp.core.adjacency import adjacency, smoothing
 from napari_mclstexp.errors import DomainError
@@ -66,7 +67,7 @@ def describe(result: Result, method: str, seed: int) -> NDArray[np.float64]:
     -------
     numpy.ndarray
         (N, D) float64: principal components of the expression; for ``fused`` joined with those of the image
-        embeddings and averaged with neighbouring spots.
+        embeddings and averaged with those neighbouring spots that are like them.
 
     Raises
     ------
@@ -85,10 +86,19 @@ def describe(result: Result, method: str, seed: int) -> NDArray[np.float64]:
     image = result.image.astype(np.float64)
     image *= np.sqrt(IMAGE_SHARE * values.var(axis=0).sum() / max(image.var(axis=0).sum(), 1e-12))
     joined = np.hstack([values, image])
-    mean = smoothing(adjacency(result.grid))
+    near = adjacency(result.grid)
     for _ in range(SMOOTHINGS):
-        joined = mean @ joined
+        joined = smoothing(_alike(near, joined)) @ joined
     return joined
+
+
+def _alike(near: sparse.csr_matrix, values: NDArray[np.float64]) -> sparse.csr_matrix:
+    """Neighbours (N, N) weighted by how like they are, so that a border between tissues stays sharp."""
+    pairs = near.tocoo()
+    apart = ((values[pairs.row] - values[pairs.col]) ** 2).sum(axis=1)
+    usual = np.median(apart) if len(apart) else 0.0
+    weights = np.exp(-apart / (2 * usual)) if usual > 0 else pairs.data
+    return sparse.csr_matrix((weights, (pairs.row, pairs.col)), shape=near.shape)
 
 
 def components(expression: NDArray[np.floating], seed: int) -> NDArray[np.float64]:

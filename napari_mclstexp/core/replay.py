@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pprint import pformat
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,8 @@ class Recipe:
         How many were asked for.
     edits : tuple
         Of the domains, in their order.
+    colours : mapping of int to str
+        Of the domains before them.
     gene : str or None
         For the picture.
     """
@@ -63,6 +65,7 @@ class Recipe:
     tissue: str | None = None
     domains: int = 7
     edits: tuple[Edit, ...] = ()
+    colours: Mapping[int, str] = field(default_factory=dict)
     gene: str | None = None
 
 
@@ -164,6 +167,7 @@ from pathlib import Path
 import torch
 
 from napari_mclstexp.core import pipeline
+from napari_mclstexp.core.domain_colours import coloured
 from napari_mclstexp.core.domain_history import applied, edit_from_dict
 from napari_mclstexp.core.scale import Scale
 from napari_mclstexp.core.tissue import unpacked
@@ -194,6 +198,7 @@ STEPS = '''def repeat(out: Path) -> None:
                 break
             print(f"\\r{progress.stage} {progress.done:,} of {progress.total:,}   ", end="", file=sys.stderr)
     print(file=sys.stderr)
+    result = coloured(result, COLOURS)
     edits = tuple(edit_from_dict(edit) for edit in EDITS)
     result = result.with_domains(applied(result.domains, edits), len(edits))
     for name in EXPORTS:
@@ -263,6 +268,7 @@ def _parts(recipe: Recipe) -> tuple[str, str]:
         lines.append('SETTINGS["regions"] = pipeline.regions_of(REGIONS)')
     edits = [edit_as_dict(edit) for edit in recipe.edits]
     lines += [
+        f"COLOURS = {dict(recipe.colours)!r}",
         f"EDITS = {pformat(edits, width=100, sort_dicts=False)}",
         f"GENE = {recipe.gene!r}",
         f"EXPORTS = {EXPORTS if recipe.gene is None else (*EXPORTS, PICTURE)!r}",

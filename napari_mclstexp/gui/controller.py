@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_mclstexp.core.regions import Regions
     from napari_mclstexp.core.result import Result
     from napari_mclstexp.core.slide import Companion, Slide
+    from napari_mclstexp.core.stability import Stability
     from napari_mclstexp.core.tissue import TissueMask
     from napari_mclstexp.gui.jobs import Jobs
     from napari_mclstexp.session import Session
@@ -143,7 +144,7 @@ class Controller:
     def predict(self, request: PredictRequest) -> None:
         """Predict the open slide on a worker."""
         session = self._session
-        slide, scale, count = session.slide, session.scale, session.domain_count
+        slide, scale, choice = session.slide, session.scale, session.domain_choice
         if slide is None:
             show_error("Open a slide first.")
             return
@@ -165,7 +166,8 @@ class Controller:
                 spots=request.spots,
                 device=request.device,
                 batch_size=request.batch_size,
-                domains=count,
+                domains=choice.count,
+                domain_method=choice.method,
                 tissue=tissue,
                 regions=regions,
             )
@@ -213,19 +215,35 @@ class Controller:
             tissue = found()
         return lay_spots(slide, scale, grid=grid, spots=request.spots, tissue=tissue, regions=regions)
 
-    def find_domains(self, count: int) -> None:
-        """Find domains anew on a worker."""
-        result = self._session.result
+    def find_domains(self) -> None:
+        """Find domains anew on a worker, as is chosen; those like the former ones have their colours."""
+        result, choice = self._session.result, self._session.domain_choice
         if result is None:
             return
 
         def steps() -> Generator[Progress, None, Result]:
             yield Progress("Finding domains", 0, 0)
+            from napari_mclstexp.core.domain_colours import coloured_like, profiles
             from napari_mclstexp.core.domains import find_domains
 
-            return find_domains(result, count, result.provenance.seed)
+            found = find_domains(result, choice.count, result.provenance.seed, choice.method)
+            return coloured_like(found, profiles(result))
 
         self._start(steps(), self._session.set_result, "Done.", "domains")
+
+    def compare_numbers(self) -> None:
+        """Find on a worker which number of domains is stable, by the method chosen."""
+        result, method = self._session.result, self._session.domain_choice.method
+        if result is None:
+            return
+
+        def steps() -> Generator[Progress, None, Stability]:
+            yield Progress("Comparing numbers of domains", 0, 0)
+            from napari_mclstexp.core.stability import stability
+
+            return (yield from stability(result, method, result.provenance.seed))
+
+        self._start(steps(), self._session.set_stability, "Done.", "domains")
 
     def edit_domains(self, edit: Edit) -> None:
         """Change the domains by hand."""

@@ -119,7 +119,9 @@ class WorkActions:
         if result is None or slide is None or bundle is None:
             show_error("There is nothing to write as code yet: predict first.")
             return
-        edits = () if session.history is None else session.history.done
+        history = session.history
+        edits = () if history is None else history.done
+        colours = {} if history is None else dict(history.start.colours)
         spots, regions, plane = session.spots_path, session.used_regions, slide.traits.plane
         count = result.provenance.domain_count
 
@@ -135,6 +137,7 @@ class WorkActions:
                 spots=spots,
                 regions=None if regions is None else regions.as_geojson(),
                 edits=edits,
+                colours=colours,
                 gene=session.gene if session.gene in result.genes else None,
             )
             return save_script(recipe, path, overwrite=True)

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_mclstexp.core.domain_history import History
-from napari_mclstexp.core.domains import DEFAULT_DOMAINS
 from napari_mclstexp.core.measured.on_slide import pair_spots
 from napari_mclstexp.core.signatures import score
 from napari_mclstexp.errors import GeneError
 from napari_mclstexp.session.shown import BY_NAME, Shown
-from napari_mclstexp.session.values import JobState
+from napari_mclstexp.session.values import DomainChoice, JobState
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from napari_mclstexp.core.saved import Kept
     from napari_mclstexp.core.scale import Scale
     from napari_mclstexp.core.slide import Slide
+    from napari_mclstexp.core.stability import Stability
     from napari_mclstexp.core.tissue import TissueMask
 
 
@@ -50,6 +50,7 @@ class Session(Shown):
     place_changed = Signal()
     estimate_changed = Signal()
     kept_changed = Signal()
+    stability_changed = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +59,8 @@ class Session(Shown):
         self._scale: Scale | None = None
         self._pairing: Pairing | None = None
         self._job = JobState()
-        self._domain_count = DEFAULT_DOMAINS
+        self.domain_choice = DomainChoice()
+        self.stability: Stability | None = None
         self._retired: list[Slide] = []
         self._history: History | None = None
         self._tissue: TissueMask | None = None
@@ -107,14 +109,16 @@ class Session(Shown):
         """What runs in the background."""
         return self._job
 
-    @property
-    def domain_count(self) -> int:
-        """How many domains to find."""
-        return self._domain_count
+    def set_domain_choice(self, **changes: Any) -> None:
+        """Find domains otherwise from now on: `count`, `method`."""
+        self.domain_choice = replace(self.domain_choice, **changes)
 
-    def set_domain_count(self, count: int) -> None:
-        """Find so many domains from now on."""
-        self._domain_count = count
+    def set_stability(self, stability: Stability | None) -> None:
+        """Tell how stable numbers of domains are, and take the best of them."""
+        self.stability = stability
+        if stability is not None:
+            self.set_domain_choice(count=stability.best)
+        self.stability_changed.emit()
 
     def set_slide(self, slide: Slide | None) -> None:
         """Open another slide; its predecessor's result goes with it."""
@@ -128,6 +132,7 @@ class Session(Shown):
         self.estimate, self.kept = "", None
         self.bundle_path = self.spots_path = self.used_regions = None
         self._clear_result()
+        self.set_stability(None)
         self.slide_changed.emit()
         self.scale_changed.emit()
         self.place_changed.emit()
@@ -144,6 +149,7 @@ class Session(Shown):
             return
         self._scale = scale
         self._clear_result()
+        self.set_stability(None)
         self._settle_gene()
         self.scale_changed.emit()
         self.result_changed.emit()
@@ -176,6 +182,8 @@ class Session(Shown):
         spot = self._spot if kept else None
         listed = (self._listed_by, self._listed) if kept else None
         self._clear_result()
+        if not kept:
+            self.set_stability(None)
         self._result = result
         self._drawing = held if kept and drawing is None else drawing
         self._history = history or (None if result.domains is None else History(result.domains))

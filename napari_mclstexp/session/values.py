@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from napari_mclstexp.core.domains import DEFAULT_DOMAINS
 from napari_mclstexp.core.maps import Colour
 
 if TYPE_CHECKING:
@@ -44,6 +45,22 @@ class JobState:
         While a slide is decoded or its measured section is read, they can be made.
         """
         return self.running and self.asked_by != "slide"
+
+
+@dataclass(frozen=True, slots=True)
+class DomainChoice:
+    """How domains are found from now on.
+
+    Attributes
+    ----------
+    count : int
+        How many.
+    method : str
+        See :mod:`.domain_methods`.
+    """
+
+    count: int = DEFAULT_DOMAINS
+    method: str = "kmeans"
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,9 @@ def write_spatialdata(result: Result, path: Path, *, overwrite: bool = False) ->
         The library is not installed; see :func:`.atomic.write_folder`.
     """
     try:
-        import spatialdata
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the libraries' own parts and formats
+            import spatialdata
     except ImportError as error:
         msg = (
             "SpatialData files need the spatialdata library. Install it by: "

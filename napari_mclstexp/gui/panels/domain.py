@@ -25,7 +25,9 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from napari_mclstexp.core.domain_edits import Merge, Rename
+from napari_mclstexp.core.domain_methods import METHODS
 from napari_mclstexp.core.domains import DEFAULT_DOMAINS, MAX_DOMAINS
+from napari_mclstexp.gui.panels.stability_curve import StabilityCurve
 
 if TYPE_CHECKING:
     from napari_mclstexp.core.result import Domains, Result
@@ -39,8 +41,9 @@ LABEL = Qt.ItemDataRole.UserRole
 class DomainPanel(QGroupBox):
     """Number of domains, how they are drawn, and their legend."""
 
-    domains_requested = Signal(int)
-    count_changed = Signal(int)
+    domains_requested = Signal()
+    numbers_requested = Signal()
+    choice_changed = Signal(dict)
     view_requested = Signal(dict)
     edit_requested = Signal(object)
     undo_requested = Signal()
@@ -53,6 +56,13 @@ class DomainPanel(QGroupBox):
         self.count = QSpinBox()
         self.count.setRange(1, MAX_DOMAINS)
         self.count.setValue(DEFAULT_DOMAINS)
+        self.method = QComboBox()
+        for name, text in METHODS.items():
+            self.method.addItem(text, name)
+        self.method.setToolTip("What domains go by; the first is the published way")
+        self.suggest = QPushButton("Stable")
+        self.suggest.setToolTip("Take the number of domains that comes out again when spots are drawn anew")
+        self.curve = StabilityCurve()
         self.find = QPushButton("Find again")
         self.style_box = QComboBox()
         for text, value in STYLES:
@@ -75,6 +85,7 @@ class DomainPanel(QGroupBox):
         self.redo.setText("Redo ↷")
         row = QHBoxLayout()
         row.addWidget(self.count)
+        row.addWidget(self.suggest)
         row.addWidget(self.find, 1)
         edits = QHBoxLayout()
         edits.addWidget(self.merge, 1)
@@ -82,7 +93,9 @@ class DomainPanel(QGroupBox):
         edits.addWidget(self.redo)
         form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form.addRow("By", self.method)
         form.addRow("Number", row)
+        form.addRow(self.curve)
         form.addRow("Drawn as", self.style_box)
         layout = QVBoxLayout(self)
         layout.addLayout(form)
@@ -94,8 +107,12 @@ class DomainPanel(QGroupBox):
         self.merge.clicked.connect(lambda: self.edit_requested.emit(Merge(self._selected())))
         self.undo.clicked.connect(self.undo_requested)
         self.redo.clicked.connect(self.redo_requested)
-        self.count.valueChanged.connect(self.count_changed)
-        self.find.clicked.connect(lambda: self.domains_requested.emit(self.count.value()))
+        self.count.valueChanged.connect(lambda count: self.choice_changed.emit({"count": count}))
+        self.method.activated.connect(
+            lambda _: self.choice_changed.emit({"method": self.method.currentData()})
+        )
+        self.suggest.clicked.connect(self.numbers_requested)
+        self.find.clicked.connect(self.domains_requested)
         self.style_box.currentIndexChanged.connect(
             lambda: self.view_requested.emit({"domains": self.style_box.currentData()})
         )
@@ -103,14 +120,22 @@ class DomainPanel(QGroupBox):
         session.domains_changed.connect(self._show)
         session.job_changed.connect(self._show_enabled)
         session.view_changed.connect(self._show_style)
+        session.stability_changed.connect(self._show_stability)
         self._show()
 
     def _show_style(self) -> None:
         with signals_blocked(self.style_box):
             self.style_box.setCurrentIndex(self.style_box.findData(self._session.view.domains))
 
+    def _show_stability(self) -> None:
+        curve = self._session.stability
+        self.curve.show_curve(curve)
+        if curve is not None:
+            self.count.setValue(curve.best)
+
     def _show_enabled(self) -> None:
         there = self._session.result is not None
+        self.suggest.setEnabled(there and not self._session.job.running)
         self.style_box.setEnabled(there)
         self.find.setEnabled(there and not self._session.job.running)
         history = self._session.history
