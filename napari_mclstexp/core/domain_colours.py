@@ -94,12 +94,15 @@ def coloured_like(result: Result, known: Profiles) -> Result:
     for row, column in zip(rows, columns, strict=True):
         if alike[row, column] >= LIKE and known.colours[column] not in taken.values():
             taken[labels[row]] = known.colours[column]
-    free = (c for c in COLOURS if c not in taken.values() and c not in known.colours)
-    spare = (c for c in COLOURS if c not in taken.values())
-    colours = dict(domains.colours)
+    used = set(taken.values())
+    colours = {}
     for label in sorted(domains.names):
-        colour = taken.get(label) or next(free, None) or next(spare, domains.colours[label])
-        colours[label] = colour
+        if label not in taken:
+            spare = [colour for colour in (*COLOURS, domains.colours[label]) if colour not in used]
+            fresh = [colour for colour in spare if colour not in known.colours]
+            taken[label] = (fresh or spare or [domains.colours[label]])[0]
+            used.add(taken[label])
+        colours[label] = taken[label]
     return replace(result, domains=replace(domains, colours=colours))
 
 

@@ -57,8 +57,6 @@ def measure(result: Result, genes: Sequence[str] = (), markers: int = MARKERS) -
         A gene is not among those predicted.
     """
     values = {gene: result.gene_values(gene) for gene in genes}
-    about = result.provenance
-    um2 = about.mpp_x * about.mpp_y
     rows = []
     for part in parts_of(result):
         inside = part.inside
@@ -67,7 +65,7 @@ def measure(result: Result, genes: Sequence[str] = (), markers: int = MARKERS) -
             "name": part.name,
             "class": part.of_class,
             "spots": int(inside.sum()),
-            "area_mm2": part.area.area * um2 / 1e6 if math.isfinite(um2) else math.nan,
+            "area_mm2": part.area_mm2,
         }
         for gene, found in values.items():
             row[f"{gene} mean"] = float(found[inside].mean()) if inside.any() else math.nan
@@ -90,8 +88,12 @@ class Part:
         Which.
     name, of_class : str
         A domain's class is its name.
+    colour : str
+        ``#rrggbb``.
     area : shapely.Geometry
         Full-resolution pixels (x, y).
+    area_mm2 : float
+        NaN where the scale is unknown.
     inside : numpy.ndarray
         (N,) bool, which spots.
     """
@@ -99,7 +101,9 @@ class Part:
     kind: str
     name: str
     of_class: str
+    colour: str
     area: shapely.Geometry
+    area_mm2: float
     inside: NDArray[np.bool_]
 
 
@@ -108,15 +112,18 @@ def parts_of(result: Result) -> list[Part]:
     domains = result.domains
     if domains is None:
         return []
-    areas = domain_areas(result.grid, domains)
+    about, names, colours = result.provenance, domains.names, domains.colours
+    mm2 = about.mpp_x * about.mpp_y / 1e6
     found = [
-        Part("domain", domains.names[label], domains.names[label], area, domains.labels == label)
-        for label, area in areas.items()
+        Part("domain", names[i], names[i], colours[i], area, area.area * mm2, domains.labels == i)
+        for i, area in domain_areas(result.grid, domains).items()
     ]
     centres = shapely.points(result.grid.centres_px[:, ::-1])
     for note in domains.annotations:
-        inside = np.asarray(shapely.covers(note.area, centres))
-        found.append(Part("annotation", note.name, note.of_class, note.area, inside))
+        area = note.area
+        inside = np.asarray(shapely.covers(area, centres))
+        place = area, area.area * mm2, inside
+        found.append(Part("annotation", note.name, note.of_class, note.colour, *place))
     return found
 
 

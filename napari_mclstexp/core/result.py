@@ -82,6 +82,10 @@ class Provenance:
         """Plain values by name."""
         return asdict(self)
 
+    def as_json(self) -> dict[str, Any]:
+        """Plain values by name, None for NaN, which is no JSON."""
+        return {name: None if value != value else value for name, value in self.as_dict().items()}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Domains:

@@ -16,6 +16,7 @@ from napari_mclstexp.core.domain_colours import coloured_like, profiles
 from napari_mclstexp.core.domain_methods import METHODS
 from napari_mclstexp.core.domains import find_domains
 from napari_mclstexp.core.grid import make_grid
+from napari_mclstexp.core.palette import COLOURS
 from napari_mclstexp.core.scale import Scale
 from napari_mclstexp.core.stability import stability
 from napari_mclstexp.core.tissue import TissueMask
@@ -152,6 +153,15 @@ def test_what_is_like_nothing_known_has_a_colour_of_its_own() -> None:
     for label, best in zip(sorted(strange.domains.names), alike, strict=True):
         if best < 0.4:
             assert coloured.domains.colours[label] not in known.colours
+
+
+def test_colours_differ_where_the_palette_runs_short() -> None:
+    result = find_domains(banded(seed=9)[0], GROUPS, 0)
+    known = replace(profiles(find_domains(banded()[0], GROUPS, 0)), colours=COLOURS[:3])
+    many = replace(known, values=np.zeros((len(COLOURS) - 1, 20), np.float32), colours=COLOURS[:-1])
+    found = coloured_like(result, many).domains.colours
+    assert len(set(found.values())) == GROUPS
+    assert COLOURS[-1] in found.values(), "the one that nothing known has"
 
 
 def test_profiles_of_other_genes_change_nothing() -> None:

@@ -27,6 +27,7 @@ os.environ["NAPARI_CONFIG"] = str(Path(_SETTINGS) / "settings.yaml")
 import numpy as np
 import pandas as pd
 import pytest
+from napari.settings import get_settings
 from napari.utils.notifications import ErrorNotification, Notification, notification_manager
 from qtpy.QtCore import QPoint, Qt, QThreadPool, QTimer
 from qtpy.QtGui import QAction, QImage
@@ -619,3 +620,13 @@ def own_spots(her2st: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def python() -> str:
     return sys.executable
+
+
+@pytest.fixture
+def light() -> Iterator[None]:
+    """Napari's light theme."""
+    appearance = get_settings().appearance
+    before = appearance.theme
+    appearance.theme = "light"
+    yield
+    appearance.theme = before

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from napari.layers import Image, Points
-from napari.settings import get_settings
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QLabel
@@ -15,21 +14,10 @@ from qtpy.QtWidgets import QLabel
 from napari_mclstexp.core.result import STATEMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from napari_mclstexp.gui.compare import CompareWindow
     from tests.gui.conftest import Window
-
-
-@pytest.fixture
-def light() -> Iterator[None]:
-    """Napari's light theme."""
-    appearance = get_settings().appearance
-    before = appearance.theme
-    appearance.theme = "light"
-    yield
-    appearance.theme = before
 
 
 def compare(window: Window, slide: Path, bundle: Path) -> CompareWindow:

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from napari.settings import get_settings
 from PIL import Image
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from napari_mclstexp.gui.navigator import Navigator
@@ -24,16 +23,6 @@ def plain(tmp_path: Path, picture: Callable[..., np.ndarray]) -> Path:
     """A JPEG without a scale, of 1,200 x 900 px."""
     Image.fromarray(picture(2, 1200, 900)).save(tmp_path / "plain.jpg", quality=90)
     return tmp_path / "plain.jpg"
-
-
-@pytest.fixture
-def light() -> Iterator[None]:
-    """Napari's light theme."""
-    appearance = get_settings().appearance
-    before = appearance.theme
-    appearance.theme = "light"
-    yield
-    appearance.theme = before
 
 
 def go(window: Window, text: str) -> None:

@@ -60,8 +60,7 @@ def write_provenance(result: Result, path: Path, *, overwrite: bool = False) -> 
     ExportError
         See :func:`.atomic.write_file`.
     """
-    facts = {k: None if v != v else v for k, v in result.provenance.as_dict().items()}  # NaN is no JSON
-    text = json.dumps(facts, indent=1, allow_nan=False)
+    text = json.dumps(result.provenance.as_json(), indent=1, allow_nan=False)
     return write_file(path.with_suffix(".provenance.json"), lambda p: _write(p, text), overwrite=overwrite)
 
 

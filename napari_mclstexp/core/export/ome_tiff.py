@@ -35,7 +35,7 @@ def write_ome_tiff(result: Result, path: Path, *, overwrite: bool = False) -> Pa
     told = {
         "domains": {str(i): domains.names[i] for i in sorted(domains.names)} if domains else {},
         "colours": {str(i): domains.colours[i] for i in sorted(domains.colours)} if domains else {},
-        "provenance": {k: None if v != v else v for k, v in about.as_dict().items()},
+        "provenance": about.as_json(),
     }
     metadata: dict[str, Any] = {"axes": "YX", "Name": "Domains", "Description": json.dumps(told)}
     if math.isfinite(about.mpp_x):

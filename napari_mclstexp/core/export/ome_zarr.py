@@ -43,7 +43,6 @@ def write_ome_zarr(result: Result, path: Path, *, overwrite: bool = False) -> Pa
     known = math.isfinite(about.mpp_x)
     per_px = np.array([about.mpp_y, about.mpp_x] if known else [1.0, 1.0])
     unit = "micrometer" if known else None
-    facts = {k: None if v != v else v for k, v in about.as_dict().items()}
     picture = np.ascontiguousarray(result.hires.transpose(2, 0, 1))
     picture_step = np.array([about.height, about.width]) / picture.shape[1:] * per_px
 
@@ -52,7 +51,7 @@ def write_ome_zarr(result: Result, path: Path, *, overwrite: bool = False) -> Pa
 
         root = zarr.open_group(folder, mode="w", zarr_format=3)
         _multiscale(root, "H&E", [picture], picture_step, unit)
-        root.attrs["mclstexp"] = facts
+        root.attrs["mclstexp"] = about.as_json()
         _multiscale(
             group := root.create_group(f"labels/{LABELS}"),
             LABELS,

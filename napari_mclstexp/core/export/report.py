@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from napari_mclstexp.core.atomic import write_file
 from napari_mclstexp.core.export.picture import write_picture
 from napari_mclstexp.core.genes import order_genes
-from napari_mclstexp.core.measures import measure, parts_of, top_markers
+from napari_mclstexp.core.measures import parts_of, top_markers
 from napari_mclstexp.core.result import STATEMENT
 
 if TYPE_CHECKING:
@@ -136,17 +136,15 @@ def gather(result: Result, genes: Sequence[str] = ()) -> Report:
     if not genes:
         by = "pcc" if result.held_out is not None else "spatial"
         genes = order_genes(result, by)[:GENES]
-    table = measure(result)
-    colours = [] if result.domains is None else _colours(result)
     rows = tuple(
         Row(
-            colour,
+            part.colour,
             part.name or part.of_class or "Annotation",
-            int(row["spots"]),
-            float(row["area_mm2"]),
+            int(part.inside.sum()),
+            part.area_mm2,
             ", ".join(f"{g} {d:.2f}" for g, d in top_markers(result, part.inside, MARKERS)),
         )
-        for colour, part, (_, row) in zip(colours, parts_of(result), table.iterrows(), strict=True)
+        for part in parts_of(result)
     )
     maps = tuple((gene, result.reliability(gene), _picture(result, gene)) for gene in genes)
     facts = tuple((key.replace("_", " "), str(value)) for key, value in result.provenance.as_dict().items())
@@ -186,17 +184,6 @@ def _inline(png: bytes) -> str:
 def _picture(result: Result, gene: str | None) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         return write_picture(result, Path(folder) / "picture.png", gene=gene, dpi=DPI).read_bytes()
-
-
-def _colours(result: Result) -> list[str]:
-    """Colour of each part, in the order of :func:`.measures.parts_of`."""
-    domains = result.domains
-    if domains is None:
-        return []
-    by_name = {name: domains.colours[label] for label, name in domains.names.items()}
-    notes = [note.colour for note in domains.annotations]
-    found = [by_name[part.name] for part in parts_of(result) if part.kind == "domain"]
-    return [*found, *notes]
 
 
 def _trust(result: Result) -> tuple[str, ...]:

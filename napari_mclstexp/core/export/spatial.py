@@ -51,7 +51,7 @@ def write_spatialdata(result: Result, path: Path, *, overwrite: bool = False) ->
 
     def write(folder: Path) -> None:
         data = spatialdata.SpatialData.init_from_elements(parts)
-        data.attrs["mclstexp"] = {k: None if v != v else v for k, v in result.provenance.as_dict().items()}
+        data.attrs["mclstexp"] = result.provenance.as_json()
         folder.rmdir()  # the library makes it
         with ad.settings.override(zarr_write_format=3, auto_shard_zarr_v3=False), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the libraries' own parts and formats
