@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from qtpy.QtWidgets import QScrollArea
 
 from napari_mclstexp.core.domain_colours import profiles
 
@@ -29,6 +30,9 @@ def test_by_another_way_in_a_stable_number(window: Window, slide: Path, bundle: 
     best = max(curve.mean)
     assert curve.mean[curve.counts.index(curve.best)] >= best - 0.02
     window.shot("domains_1_stable")
+    for area in window.dock.findChildren(QScrollArea):
+        if area.isVisible() and area.widget() is not None and area.isAncestorOf(panel):
+            assert area.widget().width() <= area.viewport().width(), "the dock is cut off at its side"
 
     window.click(panel.find)
     window.wait_idle()

@@ -59,6 +59,8 @@ class DomainPanel(QGroupBox):
         self.method = QComboBox()
         for name, text in METHODS.items():
             self.method.addItem(text, name)
+        self.method.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.method.setMinimumContentsLength(10)  # the dock is no wider for the longest of them
         self.method.setToolTip("What domains go by; the first is the published way")
         self.suggest = QPushButton("Stable")
         self.suggest.setToolTip("Take the number of domains that comes out again when spots are drawn anew")
