@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 METHODS = {
     "kmeans": "Expression (k-means)",
-    "leiden": "Expression and space (Leiden)",
-    "fused": "Expression, image and space (fused)",
+    "leiden": "Expression, space (Leiden)",
+    "fused": "Expression, image, space",
 }
 """Name -> what it goes by."""
 

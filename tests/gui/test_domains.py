@@ -20,7 +20,7 @@ def test_by_another_way_in_a_stable_number(window: Window, slide: Path, bundle: 
     window.set_bundle(bundle)
     first = window.predict()
     panel, session = window.dock.domain_panel, window.dock.session
-    window.choose(panel.method, "Expression, image and space (fused)")
+    window.choose(panel.method, "Expression, image, space")
     window.click(panel.suggest)
     window.qtbot.waitUntil(lambda: session.stability is not None, timeout=60_000)
     window.wait_idle()

@@ -52,7 +52,7 @@ class StabilityCurve(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         text = self.palette().color(QPalette.ColorRole.WindowText)
         painter.setPen(text)
-        painter.drawText(2, 12, f"Agreement of draws, by number of domains: {curve.best} is taken")
+        painter.drawText(2, 12, f"Agreement by number: {curve.best} is taken")
         for agreement in (0.0, 0.5, 1.0):
             at = self._at(0, agreement)
             painter.drawText(2, int(at.y()) + 4, f"{agreement:.1f}")
