@@ -43,15 +43,14 @@ def drawing_of(grid: SpotGrid, *, smooth: bool = False, tissue: TissueMask | Non
 
 
 class Watched:
-    """A prediction's steps, each with what drawing its spots as a picture takes where they are many; and the
-    speed at which spots come.
+    """A prediction's steps, each with what drawing its spots takes; and the speed at which spots come.
 
     What is thrown into the generator goes on into the steps.
     """
 
     def __init__(self) -> None:
         self._grid: SpotGrid | None = None
-        self._canvas: Canvas | None = None
+        self._drawing: Drawing | None = None
         self._first: tuple[int, float] | None = None
         self.spots_a_second = 0.0
 
@@ -77,11 +76,17 @@ class Watched:
     def _seen(self, step: Progress) -> Progress:
         if step.grid is not None and step.grid is not self._grid:
             self._grid = step.grid
-            self._canvas = canvas_of(step.grid) if len(step.grid) > POINTS_AT_MOST else None
+            self._drawing = drawing_of(step.grid)
         if step.rows is not None:
             now = time.monotonic()
             if self._first is None:
                 self._first = step.done, now
             elif now > self._first[1]:
                 self.spots_a_second = (step.done - self._first[0]) / (now - self._first[1])
-        return replace(step, canvas=self._canvas)
+        return replace(step, drawing=self._drawing)
+
+    def drawing(self, grid: SpotGrid) -> Drawing:
+        """What drawing the spots of the result takes: not all of those that were laid, where it ended early."""
+        if self._drawing is None or grid is not self._grid:
+            return drawing_of(grid)
+        return self._drawing

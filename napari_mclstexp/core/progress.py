@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_mclstexp.core.drawing import Drawing
     from napari_mclstexp.core.grid import SpotGrid
-    from napari_mclstexp.core.raster import Canvas
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,8 +37,8 @@ class Progress:
         The G gene symbols.
     unit : str
         What is counted.
-    canvas : Canvas or None
-        To draw the spots as a picture, where there are too many for points.
+    drawing : Drawing or None
+        What drawing these spots takes.
     """
 
     stage: str
@@ -50,7 +50,7 @@ class Progress:
     grid: SpotGrid | None = None
     genes: tuple[str, ...] = ()
     unit: str = "spots"
-    canvas: Canvas | None = None
+    drawing: Drawing | None = None
 
 
 class Enough(Exception):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_error, show_info
 
 from napari_mclstexp.core.bundle_files import reads_native_pixels
-from napari_mclstexp.core.drawing import Watched, drawing_of
+from napari_mclstexp.core.drawing import Watched
 from napari_mclstexp.core.opening import preparing
 from napari_mclstexp.core.progress import Progress
 from napari_mclstexp.core.slide import open_slide
@@ -174,7 +174,7 @@ class Controller:
             watched = Watched()
             result = yield from watched(predicting)
             yield Progress("Drawing", 0, 0)
-            return result, drawing_of(result.grid), watched.spots_a_second
+            return result, watched.drawing(result.grid), watched.spots_a_second
 
         def done(outcome: tuple[Result, Drawing, float]) -> None:
             result, drawing, rate = outcome

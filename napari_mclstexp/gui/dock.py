@@ -67,7 +67,7 @@ class MclstexpDock(QWidget):
         self.autosave = Autosave(viewer, self.session, self.jobs)
         self.work = WorkActions(viewer, self.session, self.jobs, self.autosave)
         self.pointing = Pointing(viewer, self.session)
-        self.panning = SmoothPanning(self.session)
+        self.panning = SmoothPanning(viewer, self.session)
         self.side = Side(viewer, self.session, self.jobs)
         self.shortcuts = Shortcuts(viewer, self.session, self.genes.step, self.side.next_domain)
         settings = read_settings()

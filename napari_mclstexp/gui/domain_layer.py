@@ -42,8 +42,6 @@ class DomainLayer(OwnLayer):
             self.drop()
             return
         raster = raster_labels(result.grid, domains.labels, cells)
-        about = spatial(scale)
-        per_px = np.array(about["scale"])
         self.prepare(scale)
         self.layer.data = raster.values  # in place: it keeps its rank among the layers
         self.layer.colormap = _colours(domains.colours)
@@ -51,6 +49,17 @@ class DomainLayer(OwnLayer):
         self.layer.features = pd.DataFrame(
             {"index": labels, "domain": [domains.names[label] for label in labels]}
         )
+        self._place(raster, scale)
+
+    def lie(self, cells: Raster, scale: Scale | None) -> None:
+        """Lie over the spots of `cells` before there are domains: there will be less to do when they come."""
+        if self.drawn and self.layer.data.shape != cells.values.shape:
+            self.layer.data = np.zeros(cells.values.shape, dtype=np.uint8)
+            self._place(cells, scale)
+
+    def _place(self, raster: Raster, scale: Scale | None) -> None:
+        about = spatial(scale)
+        per_px = np.array(about["scale"])
         place(
             self.layer,
             **about | {"scale": per_px * raster.step_px, "translate": per_px * raster.origin_px},

@@ -218,7 +218,8 @@ class Layers:
             part.drop()
 
     def _fill(self, step: Progress) -> None:
-        scale, canvas = self._session.scale, step.canvas
+        scale = self._session.scale
+        canvas = None if step.drawing is None else step.drawing.canvas
         if self._filling is None or len(self._filling) != len(step.grid):
             self._filling = np.full(len(step.grid), np.nan, dtype=np.float32)
             self._filling_gene = self._session.gene if self._session.gene in step.genes else ""
@@ -235,6 +236,8 @@ class Layers:
             step.grid, _of(self._filling, gene), scale, f"{HEATMAP}: {gene}, filling in", canvas
         )
         self._statement.say(f"{gene}, {step.done:,} of {step.total:,} spots")
+        if step.drawing is not None:
+            self._domains.lie(step.drawing.cells, scale)
 
     def _view_changed(self) -> None:
         drawn_by = _drawn_by(self._session)

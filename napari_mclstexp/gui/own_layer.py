@@ -46,10 +46,19 @@ def change(part: Layer | Any, **values: object) -> None:
 
 def place(layer: Layer, **where: Any) -> None:
     """Put a layer where it belongs: `scale`, `translate`, `units`, `axis_labels`."""
-    where = {"translate": (0.0, 0.0), **where}
-    if any(not np.array_equal(getattr(layer, name), where[name]) for name in ("scale", "translate")):
-        for name, value in where.items():
+    where = {**where, "translate": where.get("translate", (0.0, 0.0))}
+    moved = {name: value for name, value in where.items() if not _is(getattr(layer, name), value)}
+    for name, value in moved.items():
+        if name == "scale" and "translate" in moved:  # every viewer's layer is measured anew once, not twice
+            with layer.events.scale.blocker():
+                layer.scale = value
+        else:
             setattr(layer, name, value)
+
+
+def _is(there: Any, value: Any) -> bool:
+    """Whether a place is that already; napari keeps units as objects."""
+    return list(map(str, there)) == list(value) if isinstance(value[0], str) else np.array_equal(there, value)
 
 
 def show_between(layer: Points, between: tuple[float, float] | None) -> None:

@@ -131,11 +131,14 @@ def test_steps_are_watched_and_what_is_thrown_goes_in() -> None:
 
     watched = Watched()
     run = watched(steps())
-    assert next(run).canvas is not None
-    assert next(run).canvas is None
+    assert next(run).drawing.canvas is not None
+    assert next(run).drawing.canvas is None
     assert run.throw(Stop()).done == 9
     with pytest.raises(StopIteration) as end:
         next(run)
     assert end.value.value == "result"
     assert heard == ["stop"]
+    assert watched.drawing(spots).cells.values.max() == len(spots) - 1
+    fewer = grid(2, 3)
+    assert watched.drawing(fewer).cells.values.max() == len(fewer) - 1
     assert watched.spots_a_second > 0

@@ -210,10 +210,10 @@ class Window:
         QTest.keyClick(self._keyboard(), key, modifier)
         self.settle(20)
 
-    @staticmethod
-    def _keyboard() -> QWidget:
+    def _keyboard(self) -> QWidget:
         popup = QApplication.activePopupWidget()
         inside = None if popup is None else popup.findChild(QAbstractItemView)
+        self._popup = popup  # PySide6 lets go of a child found by way of a parent that nobody holds
         taker = inside or popup or QApplication.focusWidget()
         assert taker is not None, "nothing has the keyboard"
         return taker
@@ -454,7 +454,8 @@ class Window:
             picture.save(str(Path(folder) / f"{name}.png"))
         height, width, line = picture.height(), picture.width(), picture.bytesPerLine()
         bits = picture.constBits()
-        bits.setsize(height * line)
+        if hasattr(bits, "setsize"):  # PyQt6 gives a pointer without its size, PySide6 a memoryview
+            bits.setsize(height * line)
         pixels = np.frombuffer(bits, np.uint8).reshape(height, line)[:, : width * 3]
         pixels = pixels.reshape(height, width, 3).copy()
         for part in (self.canvas, self.dock) if self.viewer.layers else (self.dock,):
