@@ -165,6 +165,22 @@ class Annotate(Annotation):
 
 
 @dataclass(frozen=True, slots=True)
+class Import:
+    """Add the annotations of a file."""
+
+    annotations: tuple[Annotation, ...]
+
+    def apply(self, domains: Domains) -> Domains:
+        """Domains with this edit. Raises DomainError where it is not possible."""
+        there = {note.identity for note in domains.annotations}
+        if not self.annotations or not there.isdisjoint(note.identity for note in self.annotations):
+            msg = "These annotations are there already."
+            raise DomainError(msg)
+        added = tuple(note.checked() for note in self.annotations)
+        return replace(domains, annotations=domains.annotations + added)
+
+
+@dataclass(frozen=True, slots=True)
 class Unannotate:
     """Take an annotation away."""
 
@@ -179,7 +195,7 @@ class Unannotate:
         return replace(domains, annotations=kept)
 
 
-Edit = Rename | Recolour | Merge | Assign | Split | Lock | Annotate | Unannotate
+Edit = Rename | Recolour | Merge | Assign | Split | Lock | Annotate | Import | Unannotate
 
 
 def _known(domains: Domains, label: int) -> None:

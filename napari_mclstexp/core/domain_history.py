@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_mclstexp.core.annotations import Annotation
 from napari_mclstexp.core.domain_edits import (
     Annotate,
     Assign,
     Edit,
+    Import,
     Lock,
     Merge,
     Recolour,
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 KINDS: dict[str, type[Edit]] = {
     kind.__name__.lower(): kind
-    for kind in (Rename, Recolour, Merge, Assign, Split, Lock, Annotate, Unannotate)
+    for kind in (Rename, Recolour, Merge, Assign, Split, Lock, Annotate, Import, Unannotate)
 }
 WORDS = ("name", "colour", "identity", "wkt", "of_class", "note", "author")
 """Fields of edits that are texts."""
@@ -114,6 +116,8 @@ def edit_as_dict(edit: Edit) -> dict[str, Any]:
         told["rows"] = _runs(told["rows"])
     if "labels" in told:
         told["labels"] = list(told["labels"])
+    if "annotations" in told:
+        told["annotations"] = [asdict(note) for note in told["annotations"]]
     return told
 
 
@@ -132,6 +136,8 @@ def edit_from_dict(told: Mapping[str, Any]) -> Edit:
             given["rows"] = _rows_of(given["rows"])
         if "labels" in given:
             given["labels"] = tuple(_typed(label, int) for label in given["labels"])
+        if "annotations" in given:
+            given["annotations"] = tuple(_annotation(note) for note in given["annotations"])
         for name, wanted in (("label", int), ("locked", bool), *((word, str) for word in WORDS)):
             if name in given:
                 _typed(given[name], wanted)
@@ -139,6 +145,10 @@ def edit_from_dict(told: Mapping[str, Any]) -> Edit:
     except (KeyError, TypeError, ValueError) as error:
         msg = f"{told!r} is no edit of domains that this version knows."
         raise DomainError(msg) from error
+
+
+def _annotation(told: Mapping[str, Any]) -> Annotation:
+    return Annotation(**{name: _typed(text, str) for name, text in dict(told).items()})
 
 
 def _typed(value: Any, wanted: type) -> Any:

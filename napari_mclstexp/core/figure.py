@@ -102,12 +102,15 @@ class Scene:
         How domains are shown.
     crosses : bool
         Whether a grey cross marks each spot that is unlike the reference.
+    hidden : frozenset of int
+        Labels of domains that are not drawn.
     """
 
     box_px: tuple[float, float, float, float]
     heatmap: Heatmap | Blend | None
     domains: str
     crosses: bool
+    hidden: frozenset[int] = frozenset()
 
 
 def whole(result: Result) -> tuple[float, float, float, float]:

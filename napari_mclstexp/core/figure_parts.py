@@ -33,7 +33,11 @@ def areas_of(result: Result, scene: Scene) -> dict[int, shapely.Geometry]:
         return {}
     y0, x0, y1, x1 = scene.box_px
     view = shapely.box(x0, y0, x1, y1)
-    return {i: a for i, a in domain_areas(result.grid, result.domains).items() if shapely.intersects(a, view)}
+    return {
+        label: area
+        for label, area in domain_areas(result.grid, result.domains).items()
+        if label not in scene.hidden and shapely.intersects(area, view)
+    }
 
 
 def draw_values(axes: Axes, result: Result, scene: Scene) -> None:

@@ -56,9 +56,13 @@ def measure(result: Result, genes: Sequence[str] = (), markers: int = MARKERS) -
     GeneError
         A gene is not among those predicted.
     """
+    return _table(result, parts_of(result), genes, markers)
+
+
+def _table(result: Result, parts: list[Part], genes: Sequence[str], markers: int) -> pd.DataFrame:
     values = {gene: result.gene_values(gene) for gene in genes}
     rows = []
-    for part in parts_of(result):
+    for part in parts:
         inside = part.inside
         row: dict[str, object] = {
             "kind": part.kind,
@@ -243,4 +247,61 @@ def border_profile(result: Result, gene: str, area: shapely.Geometry) -> BorderP
         np.array([np.percentile(found, INTERVAL[0]) for _, found in rows]),
         np.array([np.percentile(found, INTERVAL[1]) for _, found in rows]),
         np.array([len(found) for _, found in rows]),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measurements:
+    """All that is measured of a result at once.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        See :func:`measure`.
+    parts : tuple of str
+        What has a border: names of the table's rows, in their order.
+    neighbours : Enrichment or None
+        None where there are fewer than two domains.
+    border : BorderProfile or None
+        Of the first gene across the border of one part; None where the scale is unknown.
+    """
+
+    table: pd.DataFrame
+    parts: tuple[str, ...]
+    neighbours: Enrichment | None
+    border: BorderProfile | None
+
+
+def measure_all(result: Result, genes: Sequence[str], part: int = 0) -> Measurements:
+    """Measure domains and annotations, their neighbours, and the first gene across the border of a part.
+
+    Parameters
+    ----------
+    result : Result
+        With domains.
+    genes : sequence of str
+        At least one.
+    part : int
+        Row of the table whose border is meant; the first where there is no such row.
+
+    Raises
+    ------
+    GeneError
+        A gene is not among those predicted.
+    DomainError
+        There is nothing to measure.
+    """
+    parts = parts_of(result)
+    if not parts:
+        msg = "There is no domain and no annotation to measure."
+        raise DomainError(msg)
+    table = _table(result, parts, genes, MARKERS)
+    known = math.isfinite(result.provenance.mpp_x * result.provenance.mpp_y)
+    chosen = parts[part] if part < len(parts) else parts[0]
+    domains = sum(each.kind == "domain" for each in parts)
+    return Measurements(
+        table,
+        tuple(each.name or each.of_class or "Annotation" for each in parts),
+        enrichment(result) if domains > 1 else None,
+        border_profile(result, genes[0], chosen.area) if known else None,
     )

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from napari_mclstexp.core.tissue import TissueMask
 
 PIXELS_A_PITCH = 16
+FINE_PIXELS_A_PITCH, FINE_PIXELS = 48, 1_000_000
+"""Where the whole picture then has no more pixels than these: borders of few, large spots look smooth."""
 SMOOTH_PIXELS_A_PITCH = 8
 REACH = {"hexagonal": 0.62, "square": 0.75, "given": 0.72}
 """How far from a spot, in pitches, its label goes: just over the corner of its cell."""
@@ -90,7 +92,7 @@ class Canvas:
         return picture
 
 
-def raster_spots(grid: SpotGrid, pixels_a_pitch: int = PIXELS_A_PITCH) -> Raster:
+def raster_spots(grid: SpotGrid, pixels_a_pitch: int = 0) -> Raster:
     """Give each pixel the nearest spot within reach.
 
     Parameters
@@ -98,7 +100,7 @@ def raster_spots(grid: SpotGrid, pixels_a_pitch: int = PIXELS_A_PITCH) -> Raster
     grid : SpotGrid
         N spots.
     pixels_a_pitch : int
-        Pixels from spot to spot, at most.
+        Pixels from spot to spot, at most; 0 for 16, or up to 48 where spots are few.
 
     Returns
     -------
@@ -108,6 +110,9 @@ def raster_spots(grid: SpotGrid, pixels_a_pitch: int = PIXELS_A_PITCH) -> Raster
     pitch = np.array(pitch_px(grid))
     low = grid.centres_px.min(axis=0) - pitch
     span = grid.centres_px.max(axis=0) + pitch - low
+    if not pixels_a_pitch:
+        fine = int(np.sqrt(FINE_PIXELS / (span / pitch).prod()))
+        pixels_a_pitch = min(FINE_PIXELS_A_PITCH, max(PIXELS_A_PITCH, fine))
     step = np.maximum(pitch / pixels_a_pitch, np.sqrt(span.prod() / MAX_PIXELS))
     height, width = (int(n) for n in np.ceil(span / step))
     raster = Raster(np.full((height, width), -1, np.int32), (low[0], low[1]), (step[0], step[1]))

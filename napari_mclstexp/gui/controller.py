@@ -252,6 +252,17 @@ class Controller:
         except MclstexpError as error:
             show_error(str(error))
 
+    def import_annotations(self, path: Path) -> None:
+        """Add the annotations of a file, on a worker."""
+
+        def work() -> Edit:
+            from napari_mclstexp.core.annotations import read_annotations
+            from napari_mclstexp.core.domain_edits import Import
+
+            return Import(tuple(read_annotations(path)))
+
+        self._jobs.aside(work, self.edit_domains)
+
     def export(self, path: Path, *, overwrite: bool) -> None:
         """Export the result on a worker."""
         result, gene = self._session.result, self._session.gene

@@ -9,10 +9,13 @@ from qtpy.QtCore import QCoreApplication, QEvent, QObject, Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_mclstexp.gui.autosave import Autosave
+from napari_mclstexp.gui.canvas_legend import CanvasLegend
 from napari_mclstexp.gui.controller import Controller
 from napari_mclstexp.gui.gene_actions import GeneActions
 from napari_mclstexp.gui.jobs import Jobs
 from napari_mclstexp.gui.layers import Layers
+from napari_mclstexp.gui.measure_actions import MeasureActions
+from napari_mclstexp.gui.painting import Painting
 from napari_mclstexp.gui.panels.domain import DomainPanel
 from napari_mclstexp.gui.panels.export import ExportPanel
 from napari_mclstexp.gui.panels.gene import GenePanel
@@ -69,6 +72,7 @@ class MclstexpDock(QWidget):
         self.pointing = Pointing(viewer, self.session)
         self.panning = SmoothPanning(viewer, self.session)
         self.side = Side(viewer, self.session, self.jobs)
+        self.measuring = MeasureActions(self.session, self.jobs, self.side)
         self.shortcuts = Shortcuts(viewer, self.session, self.genes.step, self.side.next_domain)
         settings = read_settings()
         self.resume_bar = ResumeBar(self.session)
@@ -83,6 +87,17 @@ class MclstexpDock(QWidget):
         self.gene_panel = GenePanel(self.session)
         self.domain_panel = DomainPanel(self.session)
         self.export_panel = ExportPanel(self.session)
+
+        canvas = viewer.window._qt_window._qt_viewer.canvas.native
+        self.legend = CanvasLegend(canvas, self.session)
+        self.painting = Painting(
+            viewer,
+            self.session,
+            self.layers,
+            self.controller.edit_domains,
+            self.domain_panel.annotations.about,
+        )
+        self.shortcuts.bind_drawing(self.painting.close_outline, self.painting.give_up)
 
         self._inside = inside = QWidget()
         column = QVBoxLayout(inside)
@@ -142,15 +157,26 @@ class MclstexpDock(QWidget):
         self._wire_place()
         self._wire_genes()
         self._wire_work()
-        self.domain_panel.domains_requested.connect(act.find_domains)
-        self.domain_panel.numbers_requested.connect(act.compare_numbers)
-        self.domain_panel.choice_changed.connect(lambda changes: session.set_domain_choice(**changes))
-        self.domain_panel.view_requested.connect(lambda changes: session.set_view(**changes))
-        self.domain_panel.edit_requested.connect(act.edit_domains)
-        self.domain_panel.undo_requested.connect(session.undo)
-        self.domain_panel.redo_requested.connect(session.redo)
-        self.domain_panel.visit_requested.connect(self.side.visit_domain)
+        self._wire_domains()
         self.export_panel.export_requested.connect(lambda path, over: act.export(path, overwrite=over))
+
+    def _wire_domains(self) -> None:
+        act, session, panel = self.controller, self.session, self.domain_panel
+        panel.domains_requested.connect(act.find_domains)
+        panel.numbers_requested.connect(act.compare_numbers)
+        panel.choice_changed.connect(lambda changes: session.set_domain_choice(**changes))
+        panel.undo_requested.connect(session.undo)
+        panel.redo_requested.connect(session.redo)
+        panel.measuring_requested.connect(self.measuring.open)
+        for part in (panel, panel.annotations):
+            part.edit_requested.connect(act.edit_domains)
+        for part in (panel, self.legend):
+            part.view_requested.connect(lambda changes: session.set_view(**changes))
+            part.visit_requested.connect(self.side.visit_domain)
+        for part in (panel.tools, panel.annotations):
+            part.tool_requested.connect(lambda changes: session.set_tool(**changes))
+        panel.annotations.import_requested.connect(act.import_annotations)
+        panel.annotations.visit_requested.connect(self.side.visit_annotation)
 
     def _wire_place(self) -> None:
         form, place = self.predict_panel.place, self.place
@@ -250,7 +276,8 @@ class MclstexpDock(QWidget):
             self._window.removeEventFilter(self)
         self._viewer.layers.events.inserted.disconnect(self._adopt)
         parts = (self.autosave, self.work, self.genes, self.places, self.pointing, self.shortcuts)
-        for part in (*parts, self.panning, self.side, self.layers):
+        drawn = (self.legend, self.painting, self.measuring)
+        for part in (*parts, *drawn, self.panning, self.side, self.layers):
             part.disconnect()
         self.jobs.close()
         # Its parts go now: at the program's end, PyQt could destroy them in an order that crashes.

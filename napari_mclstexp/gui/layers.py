@@ -10,6 +10,7 @@ from napari.layers import Image, Layer, Shapes
 
 from napari_mclstexp.core.limits import colour_limits
 from napari_mclstexp.core.maps import SEQUENTIAL, Map, value_map
+from napari_mclstexp.gui.annotation_layer import AnnotationLayer
 from napari_mclstexp.gui.divider import Divider
 from napari_mclstexp.gui.domain_layer import DomainLayer
 from napari_mclstexp.gui.slides import LAYER_NAME, layer_data, show_managed, slide_of, spatial
@@ -45,14 +46,14 @@ class Layers:
         self._slide: Layer | None = None
         self._heatmap, self._measured = SpotMap(viewer), SpotMap(viewer)
         self._unlike = UnlikeSpots(viewer)
-        self._domains = DomainLayer(viewer)
+        self._domains, self._annotations = DomainLayer(viewer), AnnotationLayer(viewer)
         self._divider = Divider(viewer, lambda at: session.set_view(divider=at))
         self._statement = Statement(viewer, session)
         self._filling: NDArray[np.float32] | None = None
         self._filling_gene = ""
         self._ahead = False
         self._provisional = False
-        self._drawn_by = _drawn_by(session)
+        self._drawn_by, self._hidden = _drawn_by(session), session.view.hidden
         self._line: Shapes | None = None
         session.slide_changed.connect(self._show_slide)
         session.scale_changed.connect(self._show_scale)
@@ -141,11 +142,17 @@ class Layers:
         if result is None:
             return
         there, layers = self._domains.drawn, self._viewer.layers
-        self._domains.draw(result, self._session.scale, None if drawing is None else drawing.cells)
+        cells, hidden = None if drawing is None else drawing.cells, self._session.view.hidden
+        self._domains.draw(result, self._session.scale, cells, hidden)
+        self._annotations.draw(result, self._session.scale)
         if self._domains.drawn and not there and self._heatmap.drawn:  # below the map
             layers.move(layers.index(self._domains.layer), layers.index(self._heatmap.layer))
             layers.selection.active = self._heatmap.layer  # the keys of domains' own layer undo brushes alone
         self._show_view()
+
+    def paint(self, rows: NDArray[np.intp], label: int) -> None:
+        """Show spots in a domain while a stroke goes on; its end comes with the session's domains."""
+        self._domains.paint(rows, label)
 
     def _show_measured(self) -> None:
         if self._session.measured is None:
@@ -214,7 +221,7 @@ class Layers:
                 self._statement.say("Predicting")
 
     def _drop_result(self) -> None:
-        for part in (self._unlike, self._heatmap, self._domains):
+        for part in (self._unlike, self._heatmap, self._domains, self._annotations):
             part.drop()
 
     def _fill(self, step: Progress) -> None:
@@ -241,9 +248,13 @@ class Layers:
 
     def _view_changed(self) -> None:
         drawn_by = _drawn_by(self._session)
+        hidden = self._session.view.hidden
         if drawn_by != self._drawn_by:
             self._drawn_by = drawn_by
             self._show_gene()
+        elif hidden != self._hidden:
+            self._hidden = hidden
+            self._show_domains()
         else:
             self._show_view()
 
@@ -285,7 +296,8 @@ class Layers:
 
 def _drawn_by(session: Session) -> tuple[object, ...]:
     """What of the view makes another map, rather than another look of the same."""
-    return session.view.one_scale, session.view.colour, session.view.blend
+    view = session.view
+    return view.one_scale, view.colour, view.blend
 
 
 def _plain(colour: Colour) -> Colour:

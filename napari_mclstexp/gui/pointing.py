@@ -74,7 +74,7 @@ class Pointing:
         QToolTip.showText(QCursor.pos(), hover_text(session.result, row, told))
 
     def _pressed(self, viewer: napari.Viewer, event: Any) -> Generator[None, None, None]:
-        if event.button != 1 or event.modifiers or _drawing(viewer):
+        if event.button != 1 or event.modifiers or self._session.tool.kind or _drawing(viewer):
             return
         start = np.array(event.pos, dtype=float)
         yield

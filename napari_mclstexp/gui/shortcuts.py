@@ -25,6 +25,8 @@ KEYS = {
     "help": "F1",
     "undo": "Control-Z",
     "redo": "Control-Shift-Z",
+    "close": "Enter",
+    "leave": "Escape",
 }
 HELP = (
     (". and ,", "next and previous gene of the list"),
@@ -34,6 +36,7 @@ HELP = (
     ("Ctrl+Z, Ctrl+Shift+Z", "undo and redo an edit of the domains"),
     ("Click on a spot", "explains it"),
     ("Space, held", "pans while something is drawn or painted"),
+    ("Enter, Escape", "ends an outline; gives it, or the tool, up"),
     ("F1", "this sheet"),
 )
 
@@ -73,6 +76,12 @@ class Shortcuts:
         for name, act in self._acts.items():
             viewer.bind_key(KEYS[name], act, overwrite=True)
         self._sheet: HelpSheet | None = None
+
+    def bind_drawing(self, close: Callable[[], None], leave: Callable[[], None]) -> None:
+        """Let keys end or give up what is drawn."""
+        for name, act in (("close", close), ("leave", leave)):
+            self._acts[name] = lambda _, act=act: act()
+            self._viewer.bind_key(KEYS[name], self._acts[name], overwrite=True)
 
     def disconnect(self) -> None:
         """Give the keys back."""

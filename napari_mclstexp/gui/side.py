@@ -12,15 +12,17 @@ from napari_mclstexp.gui.spot_view import SpotView
 
 if TYPE_CHECKING:
     import napari
+    from numpy.typing import NDArray
     from qtpy.QtWidgets import QWidget
 
     from napari_mclstexp.core.spot_card import SpotCard
     from napari_mclstexp.gui.compare import CompareWindow
     from napari_mclstexp.gui.jobs import Jobs
+    from napari_mclstexp.gui.measure_view import MeasureView
     from napari_mclstexp.gui.navigator import Navigator
     from napari_mclstexp.session import Session
 
-NAVIGATOR, SPOT = "Navigator", "Spot"
+NAVIGATOR, SPOT, MEASURES = "Navigator", "Spot", "Measurements"
 MARGIN = 1.3
 """Of a domain that is gone to: what is seen over what it spans."""
 
@@ -43,6 +45,7 @@ class Side:
         self.spot: SpotView | None = None
         self.navigator: Navigator | None = None
         self.comparison: CompareWindow | None = None
+        self.measures: MeasureView | None = None
         self._widgets: dict[str, QWidget] = {}
         self._visited = 0
         session.slide_changed.connect(self._follow)
@@ -88,11 +91,26 @@ class Side:
             return
         if self.spot is None:
             self.spot = SpotView()
-            main = self._viewer.window._qt_window
-            main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
-            main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
-        self._dock(SPOT, self.spot, "bottom")
+        self._below(SPOT, self.spot)
         self.spot.show_card(card)
+
+    def _below(self, name: str, widget: QWidget) -> None:
+        """Show a widget below the slide, between what stands left and right of that."""
+        main = self._viewer.window._qt_window
+        main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+        main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+        self._dock(name, widget, "bottom")
+
+    def show_measures(self) -> tuple[MeasureView, bool]:
+        """Show what is measured below the slide; whether that is for the first time."""
+        first = self.measures is None
+        if self.measures is None:
+            from napari_mclstexp.gui.measure_view import MeasureView
+
+            self.measures = MeasureView()
+        self._below(MEASURES, self.measures)
+        self.measures.parent().raise_()
+        return self.measures, first
 
     def hide_spot(self) -> None:
         """Hide the card."""
@@ -123,9 +141,23 @@ class Side:
         if len(centres) == 0:
             return
         self._visited = label
+        self._visit(centres.min(axis=0), centres.max(axis=0))
+
+    def visit_annotation(self, identity: str) -> None:
+        """Bring an annotation to the middle of the view, whole."""
+        result = self._session.result
+        notes = () if result is None or result.domains is None else result.domains.annotations
+        for note in notes:
+            if note.identity == identity:
+                x0, y0, x1, y1 = note.area.bounds
+                self._visit(np.array([y0, x0]), np.array([y1, x1]))
+
+    def _visit(self, low: NDArray[np.float64], high: NDArray[np.float64]) -> None:
+        """Bring a box, y, x in full-resolution px, to the middle of the view."""
         per_px = np.array(spatial(self._session.scale)["scale"])
-        low, high = centres.min(axis=0) * per_px, centres.max(axis=0) * per_px
-        span = np.maximum(high - low, max(result.grid.pitch_px) * per_px.max() * 2) * MARGIN
+        low, high = low * per_px, high * per_px
+        least = max(self._session.result.grid.pitch_px) * per_px.max() * 2
+        span = np.maximum(high - low, least) * MARGIN
         camera = self._viewer.scene.camera
         camera.zoom = float((np.array(self._viewer.canvas.size) / span).min())
         camera.center = tuple((low + high) / 2)

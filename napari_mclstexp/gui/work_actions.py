@@ -171,7 +171,7 @@ class WorkActions:
                 view.opacity,
                 view.colour.smooth,
             )
-        return figure.Scene(self._box_px(), heatmap, view.domains, view.heatmap)
+        return figure.Scene(self._box_px(), heatmap, view.domains, view.heatmap, view.hidden)
 
     def _look_at(self, state: State) -> None:
         if state.zoom > 0:

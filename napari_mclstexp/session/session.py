@@ -14,7 +14,7 @@ from napari_mclstexp.core.measured.on_slide import pair_spots
 from napari_mclstexp.core.signatures import score
 from napari_mclstexp.errors import GeneError
 from napari_mclstexp.session.shown import BY_NAME, Shown
-from napari_mclstexp.session.values import DomainChoice, JobState
+from napari_mclstexp.session.values import NEW, DomainChoice, JobState
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,7 +159,8 @@ class Session(Shown):
         self._result = self._pairing = self._history = None
         self._drawing = self._signature = self._map = None
         self._listed, self._listed_by = (), BY_NAME
-        self._view = replace(self._view, blend=())
+        self._view = replace(self._view, blend=(), hidden=frozenset())
+        self.set_tool(kind="", target=NEW)
         self.set_spot(None)
 
     def set_result(

@@ -10,7 +10,7 @@ from psygnal import Signal
 from napari_mclstexp.core.maps import Blend, Map, blend, gene_map, value_map
 from napari_mclstexp.core.remembered import Remembered
 from napari_mclstexp.core.signatures import GeneSet, Score, score
-from napari_mclstexp.session.values import View
+from napari_mclstexp.session.values import Tool, View
 
 if TYPE_CHECKING:
     from napari_mclstexp.core.drawing import Drawing
@@ -30,6 +30,7 @@ class Shown:
     spot_changed = Signal()
     drawing_changed = Signal()
     listing_changed = Signal()
+    tool_changed = Signal()
 
     def __init__(self) -> None:
         self._result: Result | None = None
@@ -43,6 +44,7 @@ class Shown:
         self._listed: tuple[str, ...] = ()
         self._listed_by: tuple[str, int | None] = BY_NAME
         self.remembered = Remembered()
+        self.tool = Tool()
 
     @property
     def result(self) -> Result | None:
@@ -209,3 +211,10 @@ class Shown:
         if row != self._spot:
             self._spot = row
             self.spot_changed.emit()
+
+    def set_tool(self, **changes: Any) -> None:
+        """Take another tool, or change what it does."""
+        tool = replace(self.tool, **changes)
+        if tool != self.tool:
+            self.tool = tool
+            self.tool_changed.emit()

@@ -63,6 +63,32 @@ class DomainChoice:
     method: str = "kmeans"
 
 
+NEW = -1
+"""Label of a domain that is yet to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """What the mouse does over the slide.
+
+    Attributes
+    ----------
+    kind : {"", "brush", "erase", "fill", "lasso", "polygon", "freehand"}
+        Nothing; the first four change domains, the last two draw an annotation.
+    target : int
+        Label of the domain that spots are given to; `NEW` for one of their own.
+    across : int
+        Width of the brush in spots.
+    careful : bool
+        A stroke changes only spots of the domain that it begins on.
+    """
+
+    kind: str = ""
+    target: int = NEW
+    across: int = 1
+    careful: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """How the result is drawn over the slide.
@@ -85,6 +111,10 @@ class View:
         Whether the slide is shown by its ICC profile.
     colour : Colour
         How values become colours.
+    hidden : frozenset of int
+        Labels of domains that are not drawn.
+    legend : bool
+        Whether the domains' legend lies on the picture.
     blend : tuple of str
         Two or three genes shown in one picture instead of the one gene; else empty.
     """
@@ -97,4 +127,6 @@ class View:
     domains: str = "outlines"
     colour_managed: bool = False
     colour: Colour = field(default_factory=Colour)
+    hidden: frozenset[int] = frozenset()
+    legend: bool = True
     blend: tuple[str, ...] = ()

@@ -34,13 +34,13 @@ def write_csv(result: Result, path: Path, *, overwrite: bool = False) -> Path:
     y, x = result.grid.centres_px.T
     table = pd.DataFrame(
         {
-            "spot_id": [_text(i) for i in result.grid.ids],
+            "spot_id": [safe_text(i) for i in result.grid.ids],
             "x_px": x.round(3),
             "y_px": y.round(3),
             "x_um": (x * about.mpp_x).round(3),
             "y_um": (y * about.mpp_y).round(3),
             "domain": _domains(result),
-            **{gene: result.expression[:, i] for i, gene in enumerate(map(_text, result.genes))},
+            **{gene: result.expression[:, i] for i, gene in enumerate(map(safe_text, result.genes))},
         }
     )
     refuse_existing(path, overwrite=overwrite)
@@ -71,10 +71,11 @@ def _write(path: Path, text: str) -> None:
 def _domains(result: Result) -> list[str]:
     if result.domains is None:
         return [""] * len(result.grid)
-    names = {0: "", **{label: _text(name) for label, name in result.domains.names.items()}}
+    names = {0: "", **{label: safe_text(name) for label, name in result.domains.names.items()}}
     return [names[int(label)] for label in result.domains.labels]
 
 
-def _text(value: str) -> str:
+def safe_text(value: str) -> str:
+    """Text that no spreadsheet takes for a formula."""
     value = str(value)
     return f"'{value}" if value.startswith(FORMULA) else value
