@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 LONE_PITCH_PX = 200.0
 SNAP_PX = 0.01
 """Corners closer than this become one, so that neighbouring areas join without slivers."""
+SHIFT = 0.317
+SIDES, RADIUS = 24, 0.72
+"""Of the outline around a spot that is on no grid, in pitches."""
+WITHIN = RADIUS * math.cos(math.pi / SIDES)
+"""Pitches from a spot within which its outline holds everything."""
 
 
 def pitch_px(grid: SpotGrid) -> tuple[float, float]:
@@ -42,27 +47,60 @@ def spot_cells(grid: SpotGrid) -> NDArray[np.object_]:
     height, width = pitch_px(grid)
     unit = np.array([width, height])
     points = grid.centres_px[:, ::-1] / unit  # isotropic, in pitches
-    own = shapely.polygons(points[:, None, :] + _outline(grid.layout)[None])
+    outlines = points[:, None, :] + _outline(grid.layout)[None]
     if grid.layout == "given":
-        own = _apart(points, own)
-    return np.asarray(
-        shapely.set_precision(shapely.transform(own, lambda xy: xy * unit), SNAP_PX, mode="valid_output")
-    )
+        return _apart(points, outlines, unit)
+    return np.asarray(shapely.polygons(_snapped(outlines * unit)))
 
 
-def _apart(points: NDArray[np.float64], own: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Clip outlines to where their own point is nearest; of several points at one place the first has all."""
+def _snapped(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Corners on a lattice of `SNAP_PX`, so that the same one of two neighbours is the same number.
+
+    The lattice is shifted a little: no corner that is a plain fraction lies between two of its points.
+    """
+    return np.round(xy / SNAP_PX + SHIFT) * SNAP_PX
+
+
+def _apart(
+    points: NDArray[np.float64], outlines: NDArray[np.float64], unit: NDArray[np.float64]
+) -> NDArray[np.object_]:
+    """Cells where each point is the nearest, within its outline; of several at one place the first has all.
+
+    Most cells lie inside their outlines: these are taken as they are, with the corners of their neighbours.
+    """
     places, first, of = np.unique(points.round(6), axis=0, return_index=True, return_inverse=True)
-    cells = own.copy()
-    if len(places) > 1:
-        area = shapely.box(*(points.min(axis=0) - 2), *(points.max(axis=0) + 2))
-        nearest = shapely.voronoi_polygons(shapely.multipoints(places), extend_to=area, ordered=True)
-        parts = shapely.make_valid(np.array(shapely.get_parts(nearest)))
-        cells = shapely.intersection(own, parts[of.ravel()])
+    if len(places) == 1:
+        cells = shapely.polygons(_snapped(outlines * unit))
+    else:
+        extent = shapely.box(*(points.min(axis=0) - 2), *(points.max(axis=0) + 2))
+        nearest = shapely.voronoi_polygons(shapely.multipoints(places), extend_to=extent, ordered=True)
+        parts = np.array(shapely.get_parts(nearest))[of.ravel()]
+        xy, at = shapely.get_coordinates(parts, return_index=True)
+        outside = np.hypot(*(xy - points[at]).T) > WITHIN
+        cut = np.zeros(len(points), dtype=bool)
+        cut[at[outside]] = True
+        cells = shapely.transform(parts, lambda corners: _snapped(corners * unit))
+        cut |= ~shapely.is_valid(cells)
+        own = shapely.polygons(outlines[cut])
+        clipped = shapely.intersection(own, shapely.make_valid(parts[cut]))
+        in_px = shapely.transform(clipped, lambda corners: corners * unit)
+        cells[cut] = shapely.set_precision(in_px, SNAP_PX, mode="valid_output")
     later = np.ones(len(points), dtype=bool)
     later[first] = False
     cells[later] = shapely.Polygon()
     return np.asarray(cells)
+
+
+def joined(cells: NDArray[np.object_]) -> shapely.Geometry:
+    """Union of cells that overlap nowhere: those that share the corners of their borders by these, which is
+    fast, and the others by overlay.
+    """
+    cells = cells[~shapely.is_empty(cells)]
+    apart = ~shapely.is_empty(shapely.coverage_invalid_edges(cells))
+    whole = shapely.coverage_union_all(cells[~apart])
+    if apart.any():
+        whole = shapely.union_all([whole, *cells[apart]], grid_size=SNAP_PX)
+    return shapely.make_valid(whole)
 
 
 def domain_areas(grid: SpotGrid, domains: Domains) -> dict[int, shapely.Geometry]:
@@ -84,8 +122,8 @@ def domain_areas(grid: SpotGrid, domains: Domains) -> dict[int, shapely.Geometry
     areas = {}
     for label in sorted(domains.names):
         members = cells[domains.labels == label]
-        if len(members) and not shapely.is_empty(members).all():
-            areas[label] = shapely.make_valid(shapely.union_all(members, grid_size=SNAP_PX))
+        if not shapely.is_empty(members).all():
+            areas[label] = joined(members)
     return areas
 
 
@@ -93,6 +131,6 @@ def _outline(layout: str) -> NDArray[np.float64]:
     """Closed outline around one spot, in pitches."""
     if layout == "square":
         return np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5]])
-    sides, radius = (6, 1 / math.sqrt(3)) if layout == "hexagonal" else (24, 0.72)
+    sides, radius = (6, 1 / math.sqrt(3)) if layout == "hexagonal" else (SIDES, RADIUS)
     angle = np.pi / 2 + np.arange(sides + 1) % sides * 2 * np.pi / sides
     return radius * np.column_stack([np.cos(angle), np.sin(angle)])

@@ -75,7 +75,7 @@ def dock(slide_path: Path) -> Iterator[MclstexpDock]:
 
 
 @pytest.mark.parametrize(("spots", "genes"), [(5_000, 785), (1_000_000, 3)])
-def bench_gene_switch(benchmark: BenchmarkFixture, dock: MclstexpDock, spots: int, genes: int) -> None:
+def test_gene_switch(benchmark: BenchmarkFixture, dock: MclstexpDock, spots: int, genes: int) -> None:
     result = made_up(spots, genes)
     dock.session.set_result(result, drawing_of(result.grid))
     names = iter(list(result.genes) * 50)
