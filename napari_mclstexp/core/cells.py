@@ -97,10 +97,13 @@ def joined(cells: NDArray[np.object_]) -> shapely.Geometry:
     """
     cells = cells[~shapely.is_empty(cells)]
     apart = ~shapely.is_empty(shapely.coverage_invalid_edges(cells))
-    whole = shapely.coverage_union_all(cells[~apart])
+    parts = shapely.get_parts(shapely.coverage_union_all(cells[~apart]))
     if apart.any():
-        whole = shapely.union_all([whole, *cells[apart]], grid_size=SNAP_PX)
-    return shapely.make_valid(whole)
+        touched = np.zeros(len(parts), dtype=bool)
+        touched[shapely.STRtree(parts).query(cells[apart], predicate="intersects")[1]] = True
+        overlaid = shapely.union_all([*parts[touched], *cells[apart]], grid_size=SNAP_PX)
+        parts = np.append(parts[~touched], shapely.get_parts(shapely.make_valid(overlaid)))
+    return parts[0] if len(parts) == 1 else shapely.multipolygons(parts)
 
 
 def domain_areas(grid: SpotGrid, domains: Domains) -> dict[int, shapely.Geometry]:
