@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from napari_mclstexp.core.annotations import Annotation
     from napari_mclstexp.core.figure import Heatmap, Scene
     from napari_mclstexp.core.result import Domains, Result
     from napari_mclstexp.core.slide.base import Slide
@@ -42,6 +43,8 @@ NAME = 1.2
 SWATCH, BAR = 0.1, 0.11
 BETWEEN = 0.25
 """Inches of a mark, of the colour bar's height, and between columns."""
+MOST = 16
+"""Kinds of annotations in a legend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ def picture(
         add_pixels(axes, lambda h, w: np.asarray(tissue.resize((w, h)).convert("RGBA")), zorder=1, key="H&E")
         parts.draw_values(axes, result, scene)
         parts.draw_domains(axes, result, scene, areas, 72 * width)
+        parts.draw_annotations(axes, result, scene)
         parts.draw_crosses(axes, result, scene)
         axes.set_xlim(x0, x1)
         axes.set_ylim(y1, y0)
@@ -207,7 +211,29 @@ def legends(result: Result, scene: Scene, areas: dict[int, shapely.Geometry], wi
         everything = scene.box_px == whole(result)
         head = "Domains" if everything else "Domains in view, with their area on the whole slide"
         rows.append(_table(head, _domains(result, result.domains, scene, areas), width))
+    notes = parts.annotations_in_view(result, scene)
+    if notes:
+        rows.append(_table("Annotations", _annotations(result, notes), width))
     return rows
+
+
+def _annotations(result: Result, notes: list[Annotation]) -> list[Entry]:
+    """One entry for those of one class, or of one name where they have no class."""
+    alike: dict[tuple[str, str], list[float]] = {}
+    for note in notes:
+        alike.setdefault((note.of_class or note.title, note.colour), []).append(note.area.area)
+    entries = []
+    for (name, colour), areas in list(alike.items())[:MOST]:
+        mm2 = sum(areas) * result.provenance.mpp_x * result.provenance.mpp_y / 1e6
+        told = f"{_mm2(mm2)}, " if math.isfinite(mm2) else ""
+        entries.append(Entry("outline", colour, name, f"{told}{len(areas):,} area{'s' * (len(areas) > 1)}"))
+    if len(alike) > MOST:
+        entries.append(Entry("outline", "#ffffff", f"and {len(alike) - MOST:,} more"))
+    return entries
+
+
+def _mm2(mm2: float) -> str:
+    return (f"{mm2:,.2f}" if mm2 >= 0.1 else f"{mm2:.2g}") + " mm²"
 
 
 def _spots(count: int) -> str:
@@ -223,7 +249,7 @@ def _domains(
         told = _spots(int((domains.labels == label).sum()))
         mm2 = float(area.area) * about.mpp_x * about.mpp_y / 1e6
         if math.isfinite(mm2):
-            told = (f"{mm2:,.2f}" if mm2 >= 0.1 else f"{mm2:.2g}") + f" mm², {told}"
+            told = f"{_mm2(mm2)}, {told}"
         entries.append(Entry(mark, domains.colours[label], domains.names[label], told))
     return entries
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+    from napari_mclstexp.core.annotations import Annotation
     from napari_mclstexp.core.figure import Scene
     from napari_mclstexp.core.result import Result
 
@@ -111,6 +112,29 @@ def draw_domains(
         line.set_joinstyle("miter")
         axes.add_patch(line)
         clip(line, axes, area, scene)
+
+
+def annotations_in_view(result: Result, scene: Scene) -> list[Annotation]:
+    """Annotations that meet the box."""
+    y0, x0, y1, x1 = scene.box_px
+    view = shapely.box(x0, y0, x1, y1)
+    notes = () if result.domains is None else result.domains.annotations
+    return [note for note in notes if shapely.intersects(note.area, view)]
+
+
+def draw_annotations(axes: Axes, result: Result, scene: Scene) -> None:
+    """Draw the outlines of annotations, dashed: they are no domains."""
+    from matplotlib.patches import PathPatch
+
+    for note in annotations_in_view(result, scene):
+        outline = outline_of(note.area)
+        for colour, style, width in (
+            ("white", "-", STROKE_PT + 0.8),
+            (note.colour, (0, (4, 1.5)), STROKE_PT),
+        ):
+            axes.add_patch(
+                PathPatch(outline, fill=False, edgecolor=colour, linestyle=style, linewidth=width, zorder=4.5)
+            )
 
 
 def draw_crosses(axes: Axes, result: Result, scene: Scene) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image, Layer, Shapes
+from qtpy.QtCore import QTimer
 
 from napari_mclstexp.core.limits import colour_limits
 from napari_mclstexp.core.maps import SEQUENTIAL, Map, value_map
@@ -52,7 +53,7 @@ class Layers:
         self._filling: NDArray[np.float32] | None = None
         self._filling_gene = ""
         self._ahead = False
-        self._provisional = False
+        self._provisional = self._left = False
         self._drawn_by, self._hidden = _drawn_by(session), session.view.hidden
         self._line: Shapes | None = None
         session.slide_changed.connect(self._show_slide)
@@ -72,6 +73,7 @@ class Layers:
 
     def disconnect(self) -> None:
         """Follow the session no longer; a map that was filling in goes."""
+        self._left = True
         self._divider.hide()
         self._statement.disconnect()
         if self._filling is not None or (self._ahead and self._session.result is None):
@@ -134,8 +136,16 @@ class Layers:
             self._drop_result()
             self._show_view()
             return
-        self._unlike.draw(result.grid, result.unlike, self._session.scale)
         self._show_domains()
+        if not self._ahead:
+            self._show_unlike()
+
+    def _show_unlike(self) -> None:
+        result = self._session.result
+        if result is not None and not self._left:
+            self._unlike.draw(result.grid, result.unlike, self._session.scale)
+            self._unlike.drop_empty()
+            self._show_view()
 
     def _show_domains(self) -> None:
         result, drawing = self._session.result, self._session.drawing
@@ -202,7 +212,7 @@ class Layers:
             if filled:
                 self._show_gene()
                 self._show_view()
-            self._unlike.drop_empty()
+            QTimer.singleShot(0, self._show_unlike)  # in a turn of its own: the window answers in between
 
     def _make_ahead(self) -> None:
         """Make the layers of a result before its prediction begins.

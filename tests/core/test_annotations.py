@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from results import laid
 
 from napari_mclstexp.core.annotations import Annotation, annotation, read_annotations
-from napari_mclstexp.core.domain_edits import Annotate, Assign, Lock, Merge, Split, Unannotate
+from napari_mclstexp.core.domain_edits import Annotate, Assign, Import, Lock, Merge, Split, Unannotate
 from napari_mclstexp.core.domain_history import History, edit_as_dict, edit_from_dict
 from napari_mclstexp.core.export import export_result
 from napari_mclstexp.errors import DomainError, RegionError
@@ -108,10 +108,17 @@ def test_annotations_are_edits_like_others() -> None:
     assert history.domains.annotations == (note,)
     history = history.redo().do(Unannotate(note.identity))
     assert history.domains.annotations == ()
+    brought = tuple(annotation(shapely.box(i, 0, i + 1, 1)) for i in range(3))
+    history = history.do(Import(brought))
+    assert history.domains.annotations == brought
+    assert history.undo().domains.annotations == (), "a file is taken back in one step"
     for edit in history.done:
         assert edit_from_dict(json.loads(json.dumps(edit_as_dict(edit)))) == edit
     with pytest.raises(DomainError, match="no such annotation"):
         history.do(Unannotate("other"))
+    for none in ((), brought[:1]):
+        with pytest.raises(DomainError, match="there already"):
+            history.do(Import(none))
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,8 @@ from PIL import Image
 from results import build, laid
 
 from napari_mclstexp.core.cells import spot_cells
+from napari_mclstexp.core.domain_edits import Assign, Merge, Split
+from napari_mclstexp.core.domain_history import applied
 from napari_mclstexp.core.export import export_result
 from napari_mclstexp.core.grid import given_grid
 from napari_mclstexp.core.palette import rgb
@@ -82,10 +84,19 @@ def geojson(result: Result, path: Path) -> tuple[list[dict[str, Any]], geopandas
 
 @pytest.mark.parametrize("layout", ["hexagonal", "square", "given"])
 @pytest.mark.parametrize("mpp", [(0.5, 0.5), (0.45, 0.55)])
+@pytest.mark.parametrize("painted", [False, True])
 def test_geojson_domains_are_valid_disjoint_and_cover_the_spots(
-    tmp_path: Path, layout: str, mpp: tuple[float, float]
+    tmp_path: Path, layout: str, mpp: tuple[float, float], painted: bool
 ) -> None:
     result = laid(layout, mpp)
+    if painted:
+        rows = np.random.default_rng(1).permutation(len(result.grid))
+        edits = (
+            Assign(tuple(rows[:20].tolist()), 2),
+            Split(tuple(rows[20:26].tolist()), "New", "#123456"),
+            Merge((1, 3)),
+        )
+        result = result.with_domains(applied(result.domains, edits))
     features, frame = geojson(result, tmp_path / "d.geojson")
     assert frame.is_valid.all()
     assert not frame.is_empty.any()
@@ -99,6 +110,8 @@ def test_geojson_domains_are_valid_disjoint_and_cover_the_spots(
     assert len(spots) == len(result.grid)
     areas = domains.geometry.to_numpy()
     assert shapely.union_all(areas).area == pytest.approx(shapely.area(areas).sum(), rel=SLIVER)
+    whole = shapely.area(spot_cells(result.grid)).sum()
+    assert shapely.area(areas).sum() == pytest.approx(whole, rel=SLIVER), "a gap, or an overlap"
     names = dict(zip(domains["name"], areas, strict=True))
     for i, (y, x) in enumerate(result.grid.centres_px):
         name = result.domains.names[int(result.domains.labels[i])]

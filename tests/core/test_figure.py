@@ -11,9 +11,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import shapely
 from matplotlib import colormaps
 from PIL import Image
 
+from napari_mclstexp.core.annotations import annotation
 from napari_mclstexp.core.export import export_result
 from napari_mclstexp.core.figure import Blend, Heatmap, Scene, save_figure, whole
 from napari_mclstexp.core.grid import SpotGrid, given_grid, make_grid
@@ -241,6 +243,33 @@ def test_domains_are_outlined_or_filled(tmp_path: Path, result: Result) -> None:
         np.testing.assert_allclose(outlined.at(ys[i], xs[i]), TISSUE, atol=3)
         np.testing.assert_allclose(filled.at(ys[i], xs[i]), (np.array(own) + TISSUE) / 2, atol=4)
         np.testing.assert_allclose(hidden.at(ys[i], edge), TISSUE, atol=3)
+
+
+def test_a_hidden_domain_is_not_drawn(tmp_path: Path, result: Result) -> None:
+    shown = Scene(whole(result), None, "filled", crosses=False)
+    label = int(result.domains.labels[0])
+    for suffix, scene, there in (
+        (".a.svg", shown, True),
+        (".b.svg", replace(shown, hidden=frozenset({label})), False),
+    ):
+        text = save_figure(result, scene, tmp_path / f"x{suffix}").read_text()
+        assert (f">{result.domains.names[label]}<" in text) is there
+
+
+def test_annotations_are_outlined_and_listed_by_class(tmp_path: Path, result: Result) -> None:
+    about = {"of_class": "Necrosis", "colour": "#d00000"}
+    notes = tuple(annotation(shapely.box(x, 300, x + 400, 700), **about) for x in (300, 900))
+    noted = result.with_domains(replace(result.domains, annotations=notes))
+    scene = Scene(whole(result), None, "hidden", crosses=False)
+    path = save_figure(noted, scene, tmp_path / "noted.png", dpi=200)
+    plain = save_figure(result, scene, tmp_path / "plain.png", dpi=200)
+    pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
+    red = (np.abs(pixels - (208, 0, 0)).sum(axis=2) < 60).sum()
+    before = np.asarray(Image.open(plain).convert("RGB")).astype(int)
+    assert red > (np.abs(before - (208, 0, 0)).sum(axis=2) < 60).sum() + 200
+    text = save_figure(noted, scene, tmp_path / "noted.svg").read_text()
+    assert text.count(">Necrosis<") == 1
+    assert ">0.08 mm², 2 areas<" in text.replace("0.080", "0.08")
 
 
 def test_both_neighbours_show_their_outline_along_a_border(tmp_path: Path, result: Result) -> None:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 from results import build, laid
 
 from napari_mclstexp.core.annotations import annotation
+from napari_mclstexp.core.cells import domain_areas
 from napari_mclstexp.core.domain_edits import Annotate
+from napari_mclstexp.core.export.measures import write_measures
 from napari_mclstexp.core.grid import make_grid
-from napari_mclstexp.core.measures import border_profile, enrichment, measure
+from napari_mclstexp.core.measures import border_profile, enrichment, measure, measure_all
 from napari_mclstexp.core.result import Domains, Result
 from napari_mclstexp.core.scale import Scale
 from napari_mclstexp.core.tissue import TissueMask
-from napari_mclstexp.errors import DomainError, GeneError
+from napari_mclstexp.errors import DomainError, ExportError, GeneError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -95,6 +103,29 @@ def test_a_gene_by_its_distance_to_a_border(halves: Result) -> None:
     assert (profile.mean <= profile.high).all()
     inside = profile.distance_um < 0
     assert profile.spots[inside].sum() == pytest.approx((halves.grid.centres_px[:, 1] > 1000).sum(), abs=40)
+
+
+def test_all_at_once_is_what_each_gives(halves: Result, tmp_path: Path) -> None:
+    note = annotation(shapely.box(0, 0, 500, 2000), name="=edge")
+    noted = halves.with_domains(replace(halves.domains, annotations=(note,)))
+    found = measure_all(noted, ("COL1A1", "ERBB2"), 1)
+    assert found.parts == ("left", "right", "=edge")
+    pd.testing.assert_frame_equal(found.table, measure(noted, ("COL1A1", "ERBB2")))
+    np.testing.assert_array_equal(found.neighbours.z, enrichment(noted).z)
+    by_hand = border_profile(noted, "COL1A1", domain_areas(noted.grid, noted.domains)[2])
+    np.testing.assert_allclose(found.border.mean, by_hand.mean)
+    unknown = replace(noted, provenance=replace(noted.provenance, mpp_x=math.nan, mpp_y=math.nan))
+    assert measure_all(unknown, ("COL1A1",)).border is None
+    with pytest.raises(DomainError, match="no domain and no annotation"):
+        measure_all(replace(noted, domains=None), ("COL1A1",))
+
+    path = write_measures(noted, found.table, tmp_path / "m.csv")
+    table = pd.read_csv(path)
+    assert table["spots"].tolist() == [200, 200, int((noted.grid.centres_px[:, 1] <= 500).sum())]
+    assert table["name"].tolist()[2] == "'=edge", "a spreadsheet would take it for a formula"
+    assert json.loads((tmp_path / "m.provenance.json").read_text())["slide_fingerprint"] == "f" * 64
+    with pytest.raises(ExportError, match="exists"):
+        write_measures(noted, found.table, path)
 
 
 def test_without_domains_there_is_nothing_to_measure() -> None:

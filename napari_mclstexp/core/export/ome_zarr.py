@@ -43,19 +43,21 @@ def write_ome_zarr(result: Result, path: Path, *, overwrite: bool = False) -> Pa
     known = math.isfinite(about.mpp_x)
     per_px = np.array([about.mpp_y, about.mpp_x] if known else [1.0, 1.0])
     unit = "micrometer" if known else None
-    picture = np.ascontiguousarray(result.hires.transpose(2, 0, 1))
+    levels = pyramid(labels.values)  # type: ignore[arg-type]
+    picture = result.hires.transpose(2, 0, 1)
+    pictures = [np.ascontiguousarray(picture[:, :: 2**i, :: 2**i]) for i in range(len(levels))]  # as many
     picture_step = np.array([about.height, about.width]) / picture.shape[1:] * per_px
 
     def write(folder: Path) -> None:
         import zarr
 
         root = zarr.open_group(folder, mode="w", zarr_format=3)
-        _multiscale(root, "H&E", [picture], picture_step, unit)
+        _multiscale(root, "H&E", pictures, picture_step, unit)
         root.attrs["mclstexp"] = about.as_json()
         _multiscale(
             group := root.create_group(f"labels/{LABELS}"),
             LABELS,
-            pyramid(labels.values),  # type: ignore[arg-type]
+            levels,
             np.array(labels.step_px) * per_px,
             unit,
         )
