@@ -778,3 +778,34 @@ def test_domains_are_found_anew(run: Callable[..., Outcome], result_path: Path, 
     ):
         refused(run("domains", result_path, "--out", tmp_path / "n.h5ad", *words), said)
     assert not (tmp_path / "n.h5ad").exists()
+
+
+def test_annotations_are_added_and_measured(
+    run: Callable[..., Outcome], result_path: Path, tmp_path: Path
+) -> None:
+    theirs = tmp_path / "qupath.geojson"
+    ring = [[0, 0], [100_000, 0], [100_000, 100_000], [0, 100_000], [0, 0]]
+    theirs.write_text(
+        json.dumps(
+            {
+                "type": "Feature",
+                "geometry": {"type": "Polygon", "coordinates": [ring]},
+                "properties": {"name": "all of it", "classification": {"name": "Region"}},
+            }
+        )
+    )
+    noted, table = tmp_path / "noted.h5ad", tmp_path / "table.csv"
+    assert run("domains", result_path, "--out", noted, "--count", 3, "--annotations", theirs).code == 0
+    again = tmp_path / "again.h5ad"
+    assert run("domains", noted, "--out", again, "--count", 2).code == 0, "annotations stay"
+    gene = ad.read_h5ad(result_path).var_names[0]
+    ended = run("measure", again, "--out", table, "--genes", gene)
+    assert ended.code == 0, ended.err
+    rows = pd.read_csv(table)
+    assert rows["kind"].tolist() == ["domain", "domain", "annotation"]
+    assert rows["spots"].tolist()[2] == rows["spots"][:2].sum() == ad.read_h5ad(again).n_obs
+    values = ad.read_h5ad(again)[:, gene].X
+    assert rows[f"{gene} mean"][2] == pytest.approx(float(np.asarray(values).mean()), rel=1e-4)
+    refused(run("measure", again, "--out", table), "exists already")
+    refused(run("measure", again, "--out", tmp_path / "t.csv", "--genes", "NOGENE"), "NOGENE")
+    refused(run("measure", again, "--out", tmp_path / "t.xlsx"), "CSV")

@@ -50,7 +50,7 @@ def find_domains(
     Returns
     -------
     Result
-        With domains.
+        With domains; annotations that were there stay.
 
     Raises
     ------
@@ -70,6 +70,7 @@ def find_domains(
             labels=labels,
             names={i: f"Domain {i}" for i in found},
             colours={i: domain_colour(i) for i in found},
+            annotations=() if result.domains is None else result.domains.annotations,
         )
     )
     about = replace(labelled.provenance, domain_count=count, domain_method=method)

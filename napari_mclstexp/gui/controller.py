@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_info
@@ -180,6 +180,9 @@ class Controller:
             result, drawing, rate = outcome
             session.bundle_path, session.spots_path = request.bundle, request.spots
             session.used_regions = regions
+            notes = session.annotations
+            if notes and result.domains is not None:  # a person's own: they belong to the slide
+                result = replace(result, domains=replace(result.domains, annotations=notes))
             if rate > 0:
                 session.set_remembered(session.remembered.with_rate(rate_key(request), rate))
             session.set_result(result, drawing)

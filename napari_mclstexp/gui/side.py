@@ -145,9 +145,7 @@ class Side:
 
     def visit_annotation(self, identity: str) -> None:
         """Bring an annotation to the middle of the view, whole."""
-        result = self._session.result
-        notes = () if result is None or result.domains is None else result.domains.annotations
-        for note in notes:
+        for note in self._session.annotations:
             if note.identity == identity:
                 x0, y0, x1, y1 = note.area.bounds
                 self._visit(np.array([y0, x0]), np.array([y1, x1]))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.utils.notifications import show_error, show_info
 
+from napari_mclstexp.core.domain_edits import Import
 from napari_mclstexp.core.drawing import drawing_of
 from napari_mclstexp.core.maps import Blend
 from napari_mclstexp.core.regions import regions_of
@@ -121,6 +122,8 @@ class WorkActions:
             return
         history = session.history
         edits = () if history is None else history.done
+        if history is not None and history.start.annotations:  # kept from a prediction before
+            edits = (Import(history.start.annotations), *edits)
         colours = {} if history is None else dict(history.start.colours)
         spots, regions, plane = session.spots_path, session.used_regions, slide.traits.plane
         count = result.provenance.domain_count

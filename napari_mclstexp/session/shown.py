@@ -13,6 +13,7 @@ from napari_mclstexp.core.signatures import GeneSet, Score, score
 from napari_mclstexp.session.values import Tool, View
 
 if TYPE_CHECKING:
+    from napari_mclstexp.core.annotations import Annotation
     from napari_mclstexp.core.drawing import Drawing
     from napari_mclstexp.core.measured.on_slide import Measured
     from napari_mclstexp.core.raster import Canvas
@@ -50,6 +51,12 @@ class Shown:
     def result(self) -> Result | None:
         """The prediction shown."""
         return self._result
+
+    @property
+    def annotations(self) -> tuple[Annotation, ...]:
+        """Annotations of the slide."""
+        domains = None if self._result is None else self._result.domains
+        return () if domains is None else domains.annotations
 
     @property
     def measured(self) -> Measured | None:

@@ -104,15 +104,11 @@ class AnnotationsForm(QWidget):
     def _words(self) -> dict[str, str]:
         return {name: field.text().strip() for name, field in self.fields.items()}
 
-    def _notes(self) -> tuple[Annotation, ...]:
-        result = self._session.result
-        return () if result is None or result.domains is None else result.domains.annotations
-
     def _chosen(self) -> Annotation | None:
         """The annotation selected in the list."""
         items = self.list.selectedItems()
         identity = items[0].data(0, IDENTITY) if items else None
-        return next((note for note in self._notes() if note.identity == identity), None)
+        return next((note for note in self._session.annotations if note.identity == identity), None)
 
     def _choose(self) -> None:
         name, _ = QFileDialog.getOpenFileName(self, "Import annotations", "", FILTER)
@@ -139,7 +135,7 @@ class AnnotationsForm(QWidget):
                 field.setText("" if chosen is None else getattr(chosen, name))
 
     def _show(self) -> None:
-        notes, chosen = self._notes(), self._chosen()
+        notes, chosen = self._session.annotations, self._chosen()
         result = self._session.result
         self.setEnabled(result is not None and result.domains is not None)
         before = {self.list.topLevelItem(i).data(0, IDENTITY) for i in range(self.list.topLevelItemCount())}
