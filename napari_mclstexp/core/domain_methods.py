@@ -30,9 +30,11 @@ METHODS = {
 COMPONENTS = 9
 NEIGHBOURS = 15
 """Spots of like expression that each is joined to in the graph."""
-IMAGE_SHARE = 0.5
+IMAGE_SHARE = 0.1
 """Variance of the image's part over that of the expression's, in the fused method."""
-SMOOTHINGS = 2
+SMOOTHINGS = 3
+PIECES = 150
+"""Small groups at most that the fused method joins to domains."""
 RESOLUTIONS = 24
 """Leiden runs at most, to reach the number asked for."""
 
@@ -111,6 +113,21 @@ def components(expression: NDArray[np.floating], seed: int) -> NDArray[np.float6
     return PCA(min(COMPONENTS, *values.shape), svd_solver="full", random_state=seed).fit_transform(values)
 
 
+def grouped(
+    method: str, grid: SpotGrid, values: NDArray[np.float64], count: int, seed: int
+) -> NDArray[np.int32]:
+    """Label spots by a method, from what :func:`describe` says of them.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N,) int32 from 1, the most frequent first; fewer labels than `count` where there are few spots.
+    """
+    if method == "leiden":
+        return communities(grid, values, count, seed)
+    return joined_pieces(values, count, seed) if method == "fused" else group(values, count, seed)
+
+
 def group(values: NDArray[np.float64], count: int, seed: int) -> NDArray[np.int32]:
     """Label spots by k-means, (N,) int32 from 1, the most frequent first."""
     from sklearn.cluster import KMeans
@@ -119,6 +136,25 @@ def group(values: NDArray[np.float64], count: int, seed: int) -> NDArray[np.int3
     distinct = len(np.unique(np.round(values / scale, 9), axis=0))  # equal spots differ by rounding
     count = min(count, distinct)
     return by_size(KMeans(count, n_init=10, random_state=seed).fit_predict(values))
+
+
+def joined_pieces(values: NDArray[np.float64], count: int, seed: int) -> NDArray[np.int32]:
+    """Label spots by joining small groups of them, those first whose members are most alike on average.
+
+    Unlike k-means it does not cut a large tissue in two where a small one is asked for.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N,) int32 from 1, the most frequent first.
+    """
+    from sklearn.cluster import AgglomerativeClustering
+
+    pieces = group(values, max(count, min(PIECES, len(values) // 4)), seed) - 1
+    means = np.array([values[pieces == i].mean(axis=0) for i in range(pieces.max() + 1)])
+    if len(means) <= count:
+        return by_size(pieces)
+    return by_size(AgglomerativeClustering(count, linkage="average").fit_predict(means)[pieces])
 
 
 def communities(grid: SpotGrid, values: NDArray[np.float64], count: int, seed: int) -> NDArray[np.int32]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_mclstexp.core.domain_methods import communities, components, describe, group
+from napari_mclstexp.core.domain_methods import components, describe, group, grouped
 from napari_mclstexp.core.palette import domain_colour
 from napari_mclstexp.core.result import Domains, Result
 from napari_mclstexp.errors import GridError
@@ -61,9 +61,7 @@ def find_domains(
     """
     check_domains(count, seed)
     values = describe(result, method, seed)
-    labels = (
-        communities(result.grid, values, count, seed) if method == "leiden" else group(values, count, seed)
-    )
+    labels = grouped(method, result.grid, values, count, seed)
     found = range(1, int(labels.max()) + 1)
     labelled = result.with_domains(
         Domains(

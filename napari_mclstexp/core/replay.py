@@ -10,6 +10,7 @@ from pprint import pformat
 from typing import TYPE_CHECKING, Any
 
 from napari_mclstexp.core.atomic import write_file
+from napari_mclstexp.core.domain_edits import Import
 from napari_mclstexp.core.domain_history import edit_as_dict
 from napari_mclstexp.core.regions import regions_of
 from napari_mclstexp.core.tissue import packed
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from napari_mclstexp.core.annotations import Annotation
     from napari_mclstexp.core.domain_edits import Edit
     from napari_mclstexp.core.result import Provenance, Result
 
@@ -50,6 +52,8 @@ class Recipe:
         How many were asked for.
     edits : tuple
         Of the domains, in their order.
+    annotations : tuple of Annotation
+        There before them.
     colours : mapping of int to str
         Of the domains before them.
     gene : str or None
@@ -65,6 +69,7 @@ class Recipe:
     tissue: str | None = None
     domains: int = 7
     edits: tuple[Edit, ...] = ()
+    annotations: tuple[Annotation, ...] = ()
     colours: Mapping[int, str] = field(default_factory=dict)
     gene: str | None = None
 
@@ -200,7 +205,7 @@ STEPS = '''def repeat(out: Path) -> None:
     print(file=sys.stderr)
     result = coloured(result, COLOURS)
     edits = tuple(edit_from_dict(edit) for edit in EDITS)
-    result = result.with_domains(applied(result.domains, edits), len(edits))
+    result = result.with_domains(applied(result.domains, edits), COUNT)
     for name in EXPORTS:
         print(pipeline.export_result(result, out / name, gene=GENE))
 
@@ -266,10 +271,12 @@ def _parts(recipe: Recipe) -> tuple[str, str]:
     if recipe.regions is not None:
         lines.append(f"REGIONS = {pformat(recipe.regions, width=100, sort_dicts=False)}")
         lines.append('SETTINGS["regions"] = pipeline.regions_of(REGIONS)')
-    edits = [edit_as_dict(edit) for edit in recipe.edits]
+    kept = (Import(recipe.annotations),) if recipe.annotations else ()
+    edits = [edit_as_dict(edit) for edit in (*kept, *recipe.edits)]
     lines += [
         f"COLOURS = {dict(recipe.colours)!r}",
         f"EDITS = {pformat(edits, width=100, sort_dicts=False)}",
+        f"COUNT = {about.edits!r}  # edits by hand",
         f"GENE = {recipe.gene!r}",
         f"EXPORTS = {EXPORTS if recipe.gene is None else (*EXPORTS, PICTURE)!r}",
     ]

@@ -1,7 +1,8 @@
 """How many domains there are: the number that comes out again when spots are drawn anew.
 
 Source: clustering stability by resampling (Ben-Hur, Elisseeff and Guyon, Pacific Symposium on Biocomputing
-2002), with the adjusted Rand index as agreement.
+2002), with the overlap of each cluster as agreement (Hennig, Computational Statistics & Data Analysis 2007):
+a small domain that comes and goes counts as much as a large one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_mclstexp.core.domain_methods import check_method, communities, describe, group
+from napari_mclstexp.core.domain_methods import check_method, describe, grouped
 from napari_mclstexp.core.progress import Progress
 from napari_mclstexp.errors import DomainError
 
@@ -42,7 +43,8 @@ class Stability:
     counts : tuple of int
         Numbers of domains.
     mean, low, high : tuple of float
-        Adjusted Rand index between draws, on the spots that they share: mean, least and greatest; 1 is equal.
+        Agreement of two draws on the spots that they share: mean, least and greatest; 1 is equal. It is the
+        mean over domains of the greatest Jaccard index with a domain of the other draw.
     """
 
     counts: tuple[int, ...]
@@ -104,7 +106,7 @@ def stability(
     found = []
     for done, count in enumerate(counts):
         yield Progress("Comparing numbers of domains", done, len(counts), unit="numbers")
-        labels = [_label(result, values, rows, method, count, seed) for rows in draws]
+        labels = [grouped(method, result.grid.take(rows), values[rows], count, seed) for rows in draws]
         found.append(_agreements(draws, labels))
     curves = np.array(found)
     return Stability(
@@ -115,21 +117,21 @@ def stability(
     )
 
 
-def _label(
-    result: Result, values: NDArray[np.float64], rows: NDArray[np.intp], method: str, count: int, seed: int
-) -> NDArray[np.int32]:
-    if method == "leiden":
-        return communities(result.grid.take(rows), values[rows], count, seed)
-    return group(values[rows], count, seed)
-
-
 def _agreements(draws: list[NDArray[np.intp]], labels: list[NDArray[np.int32]]) -> list[float]:
-    """Adjusted Rand index of every two draws on the spots that both have."""
-    from sklearn.metrics import adjusted_rand_score
-
+    """Agreement of every two draws on the spots that both have."""
     found = []
     for a, b in combinations(range(len(draws)), 2):
         _, of_a, of_b = np.intersect1d(draws[a], draws[b], assume_unique=True, return_indices=True)
         if len(of_a):
-            found.append(float(adjusted_rand_score(labels[a][of_a], labels[b][of_b])))
+            found.append(_overlap(labels[a][of_a], labels[b][of_b]))
     return found
+
+
+def _overlap(a: NDArray[np.int32], b: NDArray[np.int32]) -> float:
+    """Mean over the labels of both of the greatest Jaccard index with a label of the other."""
+    both = np.zeros((a.max() + 1, b.max() + 1))
+    np.add.at(both, (a, b), 1)
+    either = both.sum(axis=1)[:, None] + both.sum(axis=0)[None] - both
+    share = both / np.maximum(either, 1)
+    in_a, in_b = both.sum(axis=1) > 0, both.sum(axis=0) > 0
+    return float(np.concatenate([share.max(axis=1)[in_a], share.max(axis=0)[in_b]]).mean())

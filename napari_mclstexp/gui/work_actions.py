@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.utils.notifications import show_error, show_info
 
-from napari_mclstexp.core.domain_edits import Import
 from napari_mclstexp.core.drawing import drawing_of
 from napari_mclstexp.core.maps import Blend
 from napari_mclstexp.core.regions import regions_of
@@ -122,8 +121,7 @@ class WorkActions:
             return
         history = session.history
         edits = () if history is None else history.done
-        if history is not None and history.start.annotations:  # kept from a prediction before
-            edits = (Import(history.start.annotations), *edits)
+        kept = () if history is None else history.start.annotations
         colours = {} if history is None else dict(history.start.colours)
         spots, regions, plane = session.spots_path, session.used_regions, slide.traits.plane
         count = result.provenance.domain_count
@@ -140,6 +138,7 @@ class WorkActions:
                 spots=spots,
                 regions=None if regions is None else regions.as_geojson(),
                 edits=edits,
+                annotations=kept,
                 colours=colours,
                 gene=session.gene if session.gene in result.genes else None,
             )

@@ -271,3 +271,26 @@ def test_measures_table_plots_and_csv(found: Window, tmp_path: Path) -> None:
     table = pd.read_csv(out)
     assert table["spots"].sum() == (labels(found) > 0).sum()
     assert QApplication.activeModalWidget() is None
+
+
+def test_annotations_stay_when_domains_are_found_and_predicted_again(found: Window, tmp_path: Path) -> None:
+    session, panel = found.dock.session, found.dock.domain_panel
+    theirs = tmp_path / "theirs.geojson"
+    ring = [[200, 200], [700, 200], [700, 600], [200, 600], [200, 200]]
+    theirs.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    found.click(panel.noted.button)
+    found.choose_in_dialog(panel.annotations.bring, theirs)
+    found.qtbot.waitUntil(lambda: len(session.annotations) == 1)
+    kept = session.annotations
+    found.click(panel.find)
+    found.wait_idle()
+    assert session.annotations == kept
+    found.predict()
+    assert session.annotations == kept
+    assert found.layer("Annotations").visible
+
+    # And the script repeats them.
+    script = tmp_path / "work.py"
+    found.choose_in_dialog(found.dock.export_panel.script_button, script)
+    found.qtbot.waitUntil(script.is_file)
+    assert kept[0].identity in script.read_text()
