@@ -86,7 +86,7 @@ class Watched:
         return replace(step, drawing=self._drawing)
 
     def drawing(self, grid: SpotGrid) -> Drawing:
-        """What drawing the spots of the result takes: not all of those that were laid, where it ended early."""
+        """What drawing the result's spots takes: not all that were laid, where it ended early."""
         if self._drawing is None or grid is not self._grid:
             return drawing_of(grid)
         return self._drawing

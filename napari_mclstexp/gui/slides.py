@@ -80,7 +80,11 @@ def spatial(scale: Scale | None) -> dict[str, Any]:
     """Scale, units and axes that every layer over a slide has: um, or pixels where mpp is unknown."""
     if scale is None:
         return {"scale": (1.0, 1.0), "units": ("pixel", "pixel"), "axis_labels": ("y", "x")}
-    return {"scale": (scale.mpp_y, scale.mpp_x), "units": ("micrometer", "micrometer"), "axis_labels": ("y", "x")}
+    return {
+        "scale": (scale.mpp_y, scale.mpp_x),
+        "units": ("micrometer", "micrometer"),
+        "axis_labels": ("y", "x"),
+    }
 
 
 def layer_data(slide: Slide) -> tuple[list[LevelArray], dict[str, Any], str]:
