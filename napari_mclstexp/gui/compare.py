@@ -190,9 +190,7 @@ class CompareWindow(QWidget):
         if found:
             self._tell(found[0].unit)
         if [drawn.layer.name for drawn in self._maps] != [shown.name for shown in found]:
-            for i, drawn in enumerate(
-                self._maps
-            ):  # napari numbers the second of a name, in an exchange as well
+            for i, drawn in enumerate(self._maps):  # napari numbers the second of one name
                 drawn.layer.name = f"{i}"
         for drawn, shown in zip(self._maps, found, strict=True):
             drawn.draw(result.grid, shown, self._session.scale, shown.name, self._session.canvas)
