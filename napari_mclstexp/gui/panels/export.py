@@ -46,9 +46,9 @@ class ExportPanel(QGroupBox):
         self.path = QLineEdit()
         self.path.setPlaceholderText("A path ending in .geojson, .h5ad, .csv or .png")
         self.path.setToolTip(
-            "The ending says the format: .geojson for QuPath; .h5ad or .zarr for scanpy; .spatialdata.zarr, "
-            ".ome.zarr, .ome.tif; .csv, .loupe.csv; a picture as .png, .svg or .figure.pdf; "
-            "a report as .html or .pdf"
+            "The ending says the format: .geojson for QuPath; .h5ad or .zarr for scanpy;\n"
+            ".spatialdata.zarr, .ome.zarr, .ome.tif; .csv, .loupe.csv;\n"
+            "a picture as .png, .svg or .figure.pdf; a report as .html or .pdf"
         )
         self.browse = QPushButton("…")
         self.browse.setMaximumWidth(32)
