@@ -189,6 +189,9 @@ class CompareWindow(QWidget):
             show_managed(layer, self._session.view.colour_managed)
         if found:
             self._tell(found[0].unit)
+        if [drawn.layer.name for drawn in self._maps] != [shown.name for shown in found]:
+            for i, drawn in enumerate(self._maps):
+                drawn.layer.name = f"{i}"  # two that change names: napari would number the second of a name
         for drawn, shown in zip(self._maps, found, strict=True):
             drawn.draw(result.grid, shown, self._session.scale, shown.name, self._session.canvas)
             drawn.look(visible=True, opacity=self._session.view.opacity)

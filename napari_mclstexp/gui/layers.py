@@ -14,7 +14,7 @@ from napari_mclstexp.core.maps import SEQUENTIAL, Map, value_map
 from napari_mclstexp.gui.annotation_layer import AnnotationLayer
 from napari_mclstexp.gui.divider import Divider
 from napari_mclstexp.gui.domain_layer import DomainLayer
-from napari_mclstexp.gui.slides import LAYER_NAME, layer_data, show_managed, slide_of, spatial
+from napari_mclstexp.gui.slides import LAYER_NAME, layer_data, read_anew, show_managed, slide_of, spatial
 from napari_mclstexp.gui.spot_map import SpotMap
 from napari_mclstexp.gui.statement import Statement
 from napari_mclstexp.gui.unlike_spots import UnlikeSpots
@@ -200,7 +200,7 @@ class Layers:
             self._make_ahead()
         if self._provisional and self._session.slide is not None and self._session.slide.prepared:
             self._provisional = False
-            self._slide.refresh()
+            read_anew(self._slide)
         step = job.progress
         if job.running and step is not None and step.grid is not None:
             self._fill(step)

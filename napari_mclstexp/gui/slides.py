@@ -115,4 +115,9 @@ def show_managed(layer: Layer, managed: bool) -> None:
     if levels and isinstance(levels[0], LevelArray) and levels[0].colour_managed != managed:
         for level in levels:
             level.colour_managed = managed
-        layer.refresh()
+        read_anew(layer)
+
+
+def read_anew(layer: Layer) -> None:
+    """Let a slide's layer be read again; a refresh alone shows the coarsest level as napari keeps it."""
+    layer.data = list(layer.data)

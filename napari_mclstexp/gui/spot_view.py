@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
@@ -19,8 +19,6 @@ SHOWN_MATCHES = 8
 
 class SpotView(QWidget):
     """A spot's genes, how far to believe them, and the reference spots that they rest on."""
-
-    closed = Signal()
 
     def __init__(self) -> None:
         super().__init__()

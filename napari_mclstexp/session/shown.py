@@ -214,8 +214,8 @@ class Shown:
         return self._spot
 
     def set_spot(self, row: int | None) -> None:
-        """Explain a spot, or none."""
-        if row != self._spot:
+        """Explain a spot, or none; one asked for again is told again, for its card may have been closed."""
+        if row is not None or self._spot is not None:
             self._spot = row
             self.spot_changed.emit()
 

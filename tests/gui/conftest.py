@@ -266,19 +266,19 @@ class Window:
                 return
             seen.append(time.monotonic())
             line = dialog.findChild(QLineEdit, "fileNameEdit")
+            (box,) = dialog.findChildren(QDialogButtonBox)
+            choose = box.button(QDialogButtonBox.StandardButton.Open)
+            choose = choose or box.button(QDialogButtonBox.StandardButton.Save)
             if seen[-1] - seen[0] > 6:
                 given_up.append(True)
                 dialog.reject()
-            elif line.text() != str(path):
+            elif line.text() != str(path) or not choose.isEnabled():
                 line.clear()
                 QTest.keyClicks(line, str(path))
             else:
                 popup = QApplication.activePopupWidget()
                 if popup is not None:
                     QTest.keyClick(popup, Qt.Key.Key_Escape)
-                (box,) = dialog.findChildren(QDialogButtonBox)
-                choose = box.button(QDialogButtonBox.StandardButton.Open)
-                choose = choose or box.button(QDialogButtonBox.StandardButton.Save)
                 if len(seen) % 2:  # a dialog that has just come may not hear of the mouse yet
                     QTest.mouseClick(choose, Qt.MouseButton.LeftButton)
                 else:

@@ -9,10 +9,13 @@ import pytest
 from PIL import Image
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QDockWidget, QPushButton
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from qtpy.QtWidgets import QWidget
 
     from napari_mclstexp.gui.navigator import Navigator
     from tests.gui.conftest import Window
@@ -37,6 +40,12 @@ def go(window: Window, text: str) -> None:
 
 def navigator_of(window: Window) -> Navigator:
     return window.dock.side.navigator
+
+
+def close_button(widget: QWidget, kind: str = "Close") -> QPushButton:
+    """The x (Close) or the line (Hide) in the title bar of the dock that a widget stands in."""
+    dock = widget.parent()
+    return dock.titleBarWidget().findChild(QPushButton, f"QTitleBar{kind}Button")
 
 
 def rulers(window: Window) -> list:
@@ -113,3 +122,34 @@ def test_once_closed_it_follows_nothing(window: Window, plain: Path) -> None:
     camera.zoom *= 2
     camera.center = (10.0, 10.0)
     assert navigator.magnification.text() == said
+
+
+@pytest.mark.parametrize("kind", ["Close", "Hide"])
+def test_closed_or_hidden_it_comes_back(window: Window, slide: Path, other_slide: Path, kind: str) -> None:
+    """Its title bar takes it away, the button in step 1 brings it back, and it follows the view as before."""
+    window.open(slide)
+    navigator, camera = navigator_of(window), window.viewer.scene.camera
+    button = window.dock.slide_panel.navigator_button
+    for _ in range(2):
+        window.click(close_button(navigator, kind))
+        window.settle()
+        assert not navigator.isVisible()
+        camera.zoom = 1.0
+        window.click(button)
+        window.qtbot.waitUntil(navigator.isVisible)
+        docks = [d for d in window.main.findChildren(QDockWidget) if d.windowTitle() == "Navigator"]
+        assert len(docks) == 1
+        assert window.main.dockWidgetArea(docks[0]) == Qt.DockWidgetArea.LeftDockWidgetArea
+        camera.zoom = 4.0
+        assert navigator.magnification.text().startswith("40× · 0.25 µm a screen px")
+        go(window, "300, 400")
+        np.testing.assert_allclose(camera.center[-2:], (200, 150), atol=1)
+    window.shot(f"navigator_4_back_{kind}")
+
+    window.click(button)  # it stands there already
+    assert navigator.isVisible()
+    window.click(close_button(navigator, kind))
+    window.open(other_slide)
+    assert not navigator.isVisible(), "another slide does not bring back what was taken away"
+    window.click(button)
+    window.qtbot.waitUntil(lambda: navigator.isVisible() and navigator.map.area().width() > 0)

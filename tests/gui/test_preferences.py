@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import napari.settings
 import pytest
+from PIL import Image
+from programs import run_program
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QLabel, QLineEdit, QListWidget, QWidget
@@ -73,3 +75,66 @@ def test_the_command_palette_opens_the_dock(bare_window: Window) -> None:
     window.settle(200)
     QTest.keyClick(line, Qt.Key.Key_Return)
     window.qtbot.waitUntil(lambda: window.main.findChild(QWidget, "mclSTExp") is not None)
+
+
+def test_the_bound_of_the_cache_holds_from_the_next_start(
+    python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Set to 0 in the preferences, it leaves copies alone until napari is started again."""
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("MCLSTEXP_CACHE", str(cache))
+    monkeypatch.delenv("MCLSTEXP_CACHE_GB", raising=False)  # docks of other tests have set it
+    slides = [tmp_path / f"{i}.png" for i in range(4)]
+    for i, path in enumerate(slides):  # too large to be decoded on opening: each leaves a copy
+        Image.new("RGB", (4300, 4000), (200, 40 * i, 90)).save(path, compress_level=1)
+    opening = """
+        import sys
+        import napari
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+        from qtpy.QtWidgets import QDoubleSpinBox, QListWidget, QPushButton
+
+        viewer = napari.Viewer(show=True)
+        viewer.window.resize(1500, 950)
+        _, dock = viewer.window.add_plugin_dock_widget("napari-mclstexp")
+
+        def look_at(path):
+            viewer.open(path, plugin="napari-mclstexp")
+            for _ in range(600):
+                QTest.qWait(50)
+                slide = dock.session.slide
+                if str(slide.path) == path and slide.prepared and not dock.session.job.running:
+                    return
+            sys.exit(f"{path} was not decoded")
+
+        for path in sys.argv[1:3]:
+            look_at(path)
+    """
+    setting = """
+        dialog = viewer.window._open_preferences_dialog()
+        QTest.qWait(300)
+        pages = dialog.findChild(QListWidget)
+        (at,) = [i for i in range(pages.count()) if "mclstexp" in pages.item(i).text().lower()]
+        row = pages.visualItemRect(pages.item(at)).center()
+        QTest.mouseClick(pages.viewport(), Qt.MouseButton.LeftButton, pos=row)
+        QTest.qWait(300)
+        (box,) = [b for b in dialog.findChildren(QDoubleSpinBox) if b.isVisible() and b.maximum() == 10000]
+        assert box.value() == 10, box.value()
+        QTest.mouseClick(box, Qt.MouseButton.LeftButton)
+        box.selectAll()
+        QTest.keyClicks(box, "0")
+        (ok,) = [b for b in dialog.findChildren(QPushButton) if b.text() == "OK"]
+        QTest.mouseClick(ok, Qt.MouseButton.LeftButton)
+        look_at(sys.argv[3])
+    """
+    closing = """
+        viewer.close()
+    """
+    first = run_program(python, tmp_path, opening + setting + closing, *slides[:3])
+    assert first.returncode == 0, first.stderr[-3000:]
+    before = {path.name for path in cache.iterdir()}
+    assert len(before) == 3
+    second = run_program(python, tmp_path, opening + closing, slides[3])
+    assert second.returncode == 0, second.stderr[-3000:]
+    (kept,) = cache.iterdir()
+    assert kept.name not in before, "the copy that is in use was taken"

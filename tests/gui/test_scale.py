@@ -8,7 +8,8 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image, ImageCms
+from PIL import Image
+from profiles import swapped_profile
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
@@ -151,18 +152,39 @@ def test_what_the_model_cannot_be_given_is_shown_and_refused(window: Window, tmp
     window.shot("grey16")
 
 
-def test_colours_by_the_icc_profile(window: Window, tmp_path: Path) -> None:
-    """The toggle changes the screen, by the profile, and no pixel that is read."""
-    wide = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-    Image.new("RGB", (900, 700), (150, 80, 160)).save(tmp_path / "p.png", icc_profile=wide.tobytes())
+@pytest.mark.parametrize("zoom", [0.5, 2.0])
+def test_colours_by_the_icc_profile(
+    window: Window, tmp_path: Path, picture: Callable[..., np.ndarray], zoom: float
+) -> None:
+    """The toggle changes the screen, by the profile, and no pixel that the model is given.
+
+    From afar the coarsest level is seen, which napari keeps in memory; close by, the finest.
+    """
+    pixels = picture(4, 3000, 2600)
+    Image.fromarray(pixels).save(tmp_path / "p.png", icc_profile=swapped_profile())
     window.open(tmp_path / "p.png")
-    box = window.dock.slide_panel.icc
+    window.viewer.scene.camera.zoom = zoom
+    box, slide = window.dock.slide_panel.icc, window.dock.session.slide
+    assert len(slide.levels) == 2
     assert box.isVisible()
     assert not box.isChecked()
-    window.tick(box)
-    assert box.isChecked()
-    shown = np.asarray(window.layer("H&E").data[0][10:12, 10:12])
-    assert np.abs(shown.astype(int) - (150, 80, 160)).max() <= 2
+
+    def redder() -> float:
+        """How much redder than green the middle of the canvas is."""
+        shot = window.shot(f"icc_{zoom:g}_{box.isChecked()}").astype(int)
+        at = window.canvas.mapToGlobal(window.canvas.rect().center())
+        middle = shot[at.y() - 100 : at.y() + 100, at.x() - 100 : at.x() + 100]
+        return float((middle[..., 0] - middle[..., 1]).mean())
+
+    stored = redder()
+    assert stored > 20
+    for _ in range(2):
+        window.tick(box)
+        assert box.isChecked()
+        assert redder() < -20, "the profile is not seen"
+        np.testing.assert_array_equal(slide.read(1400, 1200, 50, 40), pixels[1200:1240, 1400:1450])
+        window.tick(box)
+        assert redder() == pytest.approx(stored, abs=2)
 
 
 def test_a_large_jpeg_shows_a_preview_first(window: Window, her2st: Path) -> None:
@@ -183,3 +205,23 @@ def test_a_large_jpeg_shows_a_preview_first(window: Window, her2st: Path) -> Non
     after = window.shot("jpeg_sharp")
     middle = (slice(300, 700), slice(500, 900))
     assert np.abs(before[middle].astype(int) - after[middle]).mean() < 12, "the preview is of another picture"
+
+
+def test_a_large_png_is_seen_in_colour_once_it_is_decoded(
+    window: Window, tmp_path: Path, picture: Callable[..., np.ndarray]
+) -> None:
+    """Its preview is grey; that of the whole slide does not stay so."""
+    pixels = np.tile(picture(8, 1100, 1000), (4, 4, 1))
+    Image.fromarray(pixels).save(tmp_path / "large.png", compress_level=1)
+
+    def colour(name: str) -> float:
+        """How colourful the middle of the canvas is."""
+        shot = window.shot(name).astype(int)
+        at = window.canvas.mapToGlobal(window.canvas.rect().center())
+        middle = shot[at.y() - 100 : at.y() + 100, at.x() - 100 : at.x() + 100]
+        return float(np.ptp(middle, axis=2).mean())
+
+    window.open(tmp_path / "large.png")
+    window.wait_idle(60_000)
+    assert window.dock.session.slide.prepared
+    assert colour("png_sharp") > 20

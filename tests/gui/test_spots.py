@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtWidgets import QLabel, QToolTip
+from qtpy.QtWidgets import QDockWidget, QLabel, QPushButton, QToolTip
 
 from napari_mclstexp.core.bundle import load_bundle, save_bundle
 
@@ -61,3 +61,34 @@ def test_hover_and_card(window: Window, slide: Path, evaluated: Path, tmp_path: 
     assert tuple(window.viewer.scene.camera.center) != centre
     window.dock.session.set_slide(None)
     assert not card.isVisible()
+
+
+def test_a_closed_card_comes_back(window: Window, slide: Path, bundle: Path) -> None:
+    """Closed by its x, the card is shown again by the next click on a spot, be it the same one."""
+    window.open(slide)
+    window.set_bundle(bundle)
+    result = window.predict()
+    side = window.dock.side
+
+    def click(row: int) -> None:
+        window.click_canvas(window.screen_of(*result.grid.centres_px[row]))
+        window.qtbot.waitUntil(lambda: side.spot is not None and side.spot.isVisible())
+        window.qtbot.waitUntil(lambda: str(result.grid.ids[row]) in side.spot.title.text())
+        window.settle(200)
+
+    def close(name: str) -> None:
+        dock = side.spot.parent()
+        window.click(dock.titleBarWidget().findChild(QPushButton, f"QTitleBar{name}Button"))
+        window.settle(200)
+        assert not side.spot.isVisible()
+
+    row = len(result.grid) // 2
+    click(row)
+    for name, again in (("Close", row), ("Close", row + 1), ("Hide", row + 1), ("Hide", row)):
+        close(name)
+        click(again)
+        docks = [d for d in window.main.findChildren(QDockWidget) if d.windowTitle() == "Spot"]
+        assert len(docks) == 1
+    assert "not measured" in side.spot.statement.text()
+    window.shot("spot_3_card_again")
+    close("Close")

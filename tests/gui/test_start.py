@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import textwrap
 from typing import TYPE_CHECKING
+
+from programs import run_program
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def _run(python: str, tmp_path: Path, program: str, *words: object) -> subprocess.CompletedProcess[str]:
-    script = tmp_path / "program.py"
-    script.write_text(textwrap.dedent(program), encoding="utf-8")
-    return subprocess.run(
-        [python, "-X", "faulthandler", str(script), *map(str, words)],
-        env={**os.environ, "NAPARI_CONFIG": str(tmp_path / "settings.yaml")},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def test_window_before_the_plugin(python: str, tmp_path: Path, bundle: Path, slide: Path) -> None:
@@ -30,7 +16,7 @@ def test_window_before_the_plugin(python: str, tmp_path: Path, bundle: Path, sli
     With Mesa's software OpenGL in the process, importing triton (which torchvision does by way of
     torch._dynamo) ended in a segmentation fault: two LLVMs met.
     """
-    done = _run(
+    done = run_program(
         python,
         tmp_path,
         """
@@ -53,7 +39,7 @@ def test_window_before_the_plugin(python: str, tmp_path: Path, bundle: Path, sli
 
 def test_closed_in_mid_run(python: str, tmp_path: Path, bundle: Path, slide: Path) -> None:
     """napari's own event loop; the window is closed while it predicts, and the program ends."""
-    done = _run(
+    done = run_program(
         python,
         tmp_path,
         """

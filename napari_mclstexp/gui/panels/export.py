@@ -18,12 +18,16 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
-from napari_mclstexp.core.export import FORMATS
+from napari_mclstexp.core.export import FORMATS, PICTURES, REPORTS
 
 if TYPE_CHECKING:
     from napari_mclstexp.session import Session
 
-FILTER = ";;".join(f"{name} (*{suffix})" for suffix, (name, _) in FORMATS.items()) + ";;Picture (*.png)"
+FILTER = ";;".join(
+    [f"{name} (*{suffix})" for suffix, (name, _) in FORMATS.items()]
+    + [f"Picture ({' '.join(f'*{suffix}' for suffix in PICTURES)})"]
+    + [f"Report ({' '.join(f'*{suffix}' for suffix in REPORTS)})"]
+)
 
 FIGURES = "Picture (*.png);;Drawing (*.svg);;Page (*.pdf)"
 SCRIPTS = "Python script (*.py);;Notebook (*.ipynb)"
@@ -41,7 +45,11 @@ class ExportPanel(QGroupBox):
         self._session = session
         self.path = QLineEdit()
         self.path.setPlaceholderText("A path ending in .geojson, .h5ad, .csv or .png")
-        self.path.setToolTip("The ending says the format: .geojson for QuPath, .h5ad for scanpy, .csv, .png")
+        self.path.setToolTip(
+            "The ending says the format: .geojson for QuPath; .h5ad or .zarr for scanpy;\n"
+            ".spatialdata.zarr, .ome.zarr, .ome.tif; .csv, .loupe.csv;\n"
+            "a picture as .png, .svg or .figure.pdf; a report as .html or .pdf"
+        )
         self.browse = QPushButton("…")
         self.browse.setMaximumWidth(32)
         self.overwrite = QCheckBox("Replace an existing file")
