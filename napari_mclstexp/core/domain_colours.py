@@ -32,18 +32,21 @@ class Profiles:
         (K, G) float32: each gene's mean in a domain less its mean over all spots, in standard deviations.
     colours : tuple of str
         ``#rrggbb`` of the K domains.
+    labels : tuple of int
+        Theirs.
     """
 
     genes: tuple[str, ...]
     values: NDArray[np.float32]
     colours: tuple[str, ...]
+    labels: tuple[int, ...]
 
 
 def profiles(result: Result) -> Profiles:
     """Profiles of a result's domains, in the order of their labels; none without domains."""
     domains = result.domains
     if domains is None:
-        return Profiles(result.genes, np.empty((0, len(result.genes)), np.float32), ())
+        return Profiles(result.genes, np.empty((0, len(result.genes)), np.float32), (), ())
     labels = [label for label in sorted(domains.names) if (domains.labels == label).any()]
     deviation = result.expression.std(axis=0)
     spread = np.where(deviation > 0, deviation, 1)
@@ -53,6 +56,7 @@ def profiles(result: Result) -> Profiles:
         result.genes,
         np.array(values, dtype=np.float32).reshape(len(labels), len(result.genes)),
         tuple(domains.colours[label] for label in labels),
+        tuple(labels),
     )
 
 

@@ -19,15 +19,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from napari_mclstexp.core.bundle import Bundle
-    from napari_mclstexp.core.domain_edits import Edit
     from napari_mclstexp.core.drawing import Drawing
     from napari_mclstexp.core.grid import SpotGrid
     from napari_mclstexp.core.measured.on_slide import Measured
     from napari_mclstexp.core.regions import Regions
     from napari_mclstexp.core.result import Result
     from napari_mclstexp.core.slide import Companion, Slide
-    from napari_mclstexp.core.stability import Stability
     from napari_mclstexp.core.tissue import TissueMask
+    from napari_mclstexp.gui.domain_actions import DomainActions
     from napari_mclstexp.gui.jobs import Jobs
     from napari_mclstexp.session import Session
 
@@ -74,10 +73,12 @@ class Controller:
         State of the window.
     jobs : Jobs
         Its background work.
+    domains : DomainActions
+        Knows the domains of slides before.
     """
 
-    def __init__(self, session: Session, jobs: Jobs) -> None:
-        self._session, self._jobs = session, jobs
+    def __init__(self, session: Session, jobs: Jobs, domains: DomainActions) -> None:
+        self._session, self._jobs, self._domains = session, jobs, domains
         self._prepared_for = 0
         self._read_for = 0
         session.slide_changed.connect(self._read_companion)
@@ -148,13 +149,14 @@ class Controller:
         if slide is None:
             show_error("Open a slide first.")
             return
-        tissue, regions = session.tissue, session.regions
-        grid = self._grid(request)
+        tissue, regions, notes = session.tissue, session.regions, session.annotations
+        grid, known = self._grid(request), self._domains.known()
 
         def steps() -> Generator[Progress, None, tuple[Result, Drawing, float]]:
             yield Progress("Loading the bundle", 0, 0)
             from napari_mclstexp.core import pipeline  # the model's libraries take seconds to load
             from napari_mclstexp.core.device import leave_a_core
+            from napari_mclstexp.core.domain_colours import coloured_like
 
             leave_a_core()
             bundle = self._bundle(request.bundle)
@@ -174,15 +176,16 @@ class Controller:
             watched = Watched()
             result = yield from watched(predicting)
             yield Progress("Drawing", 0, 0)
+            if known is not None:
+                result = coloured_like(result, known)
+            if notes and result.domains is not None:  # a person's own: they belong to the slide
+                result = replace(result, domains=replace(result.domains, annotations=notes))
             return result, watched.drawing(result.grid), watched.spots_a_second
 
         def done(outcome: tuple[Result, Drawing, float]) -> None:
             result, drawing, rate = outcome
             session.bundle_path, session.spots_path = request.bundle, request.spots
             session.used_regions = regions
-            notes = session.annotations
-            if notes and result.domains is not None:  # a person's own: they belong to the slide
-                result = replace(result, domains=replace(result.domains, annotations=notes))
             if rate > 0:
                 session.set_remembered(session.remembered.with_rate(rate_key(request), rate))
             session.set_result(result, drawing)
@@ -217,54 +220,6 @@ class Controller:
         if tissue is None and request.spots is None and isinstance(grid, str) and scale is not None:
             tissue = found()
         return lay_spots(slide, scale, grid=grid, spots=request.spots, tissue=tissue, regions=regions)
-
-    def find_domains(self) -> None:
-        """Find domains anew on a worker, as is chosen; those like the former ones have their colours."""
-        result, choice = self._session.result, self._session.domain_choice
-        if result is None:
-            return
-
-        def steps() -> Generator[Progress, None, Result]:
-            yield Progress("Finding domains", 0, 0)
-            from napari_mclstexp.core.domain_colours import coloured_like, profiles
-            from napari_mclstexp.core.domains import find_domains
-
-            found = find_domains(result, choice.count, result.provenance.seed, choice.method)
-            return coloured_like(found, profiles(result))
-
-        self._start(steps(), self._session.set_result, "Done.", "domains")
-
-    def compare_numbers(self) -> None:
-        """Find on a worker which number of domains is stable, by the method chosen."""
-        result, method = self._session.result, self._session.domain_choice.method
-        if result is None:
-            return
-
-        def steps() -> Generator[Progress, None, Stability]:
-            yield Progress("Comparing numbers of domains", 0, 0)
-            from napari_mclstexp.core.stability import stability
-
-            return (yield from stability(result, method, result.provenance.seed))
-
-        self._start(steps(), self._session.set_stability, "Done.", "domains")
-
-    def edit_domains(self, edit: Edit) -> None:
-        """Change the domains by hand."""
-        try:
-            self._session.edit_domains(edit)
-        except MclstexpError as error:
-            show_error(str(error))
-
-    def import_annotations(self, path: Path) -> None:
-        """Add the annotations of a file, on a worker."""
-
-        def work() -> Edit:
-            from napari_mclstexp.core.annotations import read_annotations
-            from napari_mclstexp.core.domain_edits import Import
-
-            return Import(tuple(read_annotations(path)))
-
-        self._jobs.aside(work, self.edit_domains)
 
     def export(self, path: Path, *, overwrite: bool) -> None:
         """Export the result on a worker."""

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 from napari_mclstexp.gui.autosave import Autosave
 from napari_mclstexp.gui.canvas_legend import CanvasLegend
 from napari_mclstexp.gui.controller import Controller
+from napari_mclstexp.gui.domain_actions import DomainActions
 from napari_mclstexp.gui.gene_actions import GeneActions
 from napari_mclstexp.gui.jobs import Jobs
 from napari_mclstexp.gui.layers import Layers
@@ -61,7 +62,8 @@ class MclstexpDock(QWidget):
         prefer_for_slides()
         self.session = Session()
         self.jobs = Jobs(self.session)
-        self.controller = Controller(self.session, self.jobs)
+        self.domains = DomainActions(self.session, self.jobs)
+        self.controller = Controller(self.session, self.jobs, self.domains)
         self.scale = ScaleActions(self.session)
         self.layers = Layers(viewer, self.session)
         self.places = Places(viewer, self.session)
@@ -94,7 +96,7 @@ class MclstexpDock(QWidget):
             viewer,
             self.session,
             self.layers,
-            self.controller.edit_domains,
+            self.domains.edit,
             self.domain_panel.annotations.about,
         )
         self.shortcuts.bind_drawing(self.painting.close_outline, self.painting.give_up)
@@ -161,15 +163,15 @@ class MclstexpDock(QWidget):
         self.export_panel.export_requested.connect(lambda path, over: act.export(path, overwrite=over))
 
     def _wire_domains(self) -> None:
-        act, session, panel = self.controller, self.session, self.domain_panel
-        panel.domains_requested.connect(act.find_domains)
+        act, session, panel = self.domains, self.session, self.domain_panel
+        panel.domains_requested.connect(act.find)
         panel.numbers_requested.connect(act.compare_numbers)
         panel.choice_changed.connect(lambda changes: session.set_domain_choice(**changes))
         panel.undo_requested.connect(session.undo)
         panel.redo_requested.connect(session.redo)
         panel.measuring_requested.connect(self.measuring.open)
         for part in (panel, panel.annotations):
-            part.edit_requested.connect(act.edit_domains)
+            part.edit_requested.connect(act.edit)
         for part in (panel, self.legend):
             part.view_requested.connect(lambda changes: session.set_view(**changes))
             part.visit_requested.connect(self.side.visit_domain)
@@ -276,7 +278,7 @@ class MclstexpDock(QWidget):
             self._window.removeEventFilter(self)
         self._viewer.layers.events.inserted.disconnect(self._adopt)
         parts = (self.autosave, self.work, self.genes, self.places, self.pointing, self.shortcuts)
-        drawn = (self.legend, self.painting, self.measuring)
+        drawn = (self.legend, self.painting, self.measuring, self.domains)
         for part in (*parts, *drawn, self.panning, self.side, self.layers):
             part.disconnect()
         self.jobs.close()

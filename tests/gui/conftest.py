@@ -403,6 +403,20 @@ class Window:
         self.type(combo.lineEdit(), gene, enter=True)
         self.settle()
 
+    def rename_domain(self, row: int, name: str) -> None:
+        """Double-click a name in the list of domains and type another."""
+        legend = self.dock.domain_panel.legend
+        at = legend.visualItemRect(legend.topLevelItem(row)).topLeft() + QPoint(40, 8)
+        self.click(legend.viewport(), at)
+        QTest.mouseDClick(legend.viewport(), Qt.MouseButton.LeftButton, pos=at)
+        self.settle()
+        editor = legend.findChild(QLineEdit)
+        assert editor is not None, "the name cannot be changed"
+        QTest.keyClick(editor, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+        QTest.keyClicks(editor, name)
+        QTest.keyClick(editor, Qt.Key.Key_Return)
+        self.settle()
+
     def export(self, path: Path) -> None:
         panel = self.dock.export_panel
         self.type(panel.path, str(path))

@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtWidgets import QScrollArea
+import pytest
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QContextMenuEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QColorDialog, QLineEdit, QScrollArea
+from scipy.optimize import linear_sum_assignment
 
-from napari_mclstexp.core.domain_colours import profiles
+from napari_mclstexp.core.domain_colours import LIKE, profiles
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,4 +58,70 @@ def test_by_another_way_in_a_stable_number(window: Window, slide: Path, bundle: 
     again = window.predict()
     assert (again.provenance.domain_method, again.provenance.domain_count) == ("fused", curve.best)
     assert not panel.curve.isVisible(), "it belonged to the prediction before"
+    assert window.notes() == []
+
+
+def ask(window: Window, row: int, wanted: str) -> None:
+    """Open the menu of a domain by the right button, and take an entry by the keys."""
+    legend = window.dock.domain_panel.legend
+    at = legend.visualItemRect(legend.topLevelItem(row)).center()
+    view = legend.viewport()
+    event = QContextMenuEvent(QContextMenuEvent.Reason.Mouse, at, view.mapToGlobal(at))
+    QApplication.sendEvent(view, event)
+    window.settle()
+    menu = window.dock.domain_panel.menu
+    texts = [action.text() for action in menu.actions()]
+    for _ in range(texts.index(wanted) + 1):
+        QTest.keyClick(menu, Qt.Key.Key_Down)
+    QTest.keyClick(menu, Qt.Key.Key_Return)
+    window.settle()
+
+
+def test_renamed_and_coloured_as_on_the_slide_before(
+    window: Window, slide: Path, other_slide: Path, bundle: Path
+) -> None:
+    session = window.dock.session
+    window.open(slide)
+    window.set_bundle(bundle)
+    window.predict()
+
+    def answer() -> None:
+        dialog = QApplication.activeModalWidget()
+        if isinstance(dialog, QColorDialog):
+            line = dialog.findChild(QLineEdit)
+            line.selectAll()
+            QTest.keyClicks(line, "#aa3377")
+            QTest.keyClick(line, Qt.Key.Key_Return)
+            if dialog.isVisible():
+                QTest.keyClick(dialog, Qt.Key.Key_Return)
+
+    timer = QTimer()
+    timer.setInterval(300)
+    timer.timeout.connect(answer)
+    timer.start()
+    ask(window, 0, "Colour …")
+    timer.stop()
+    assert session.result.domains.colours[1] == "#aa3377"
+    assert window.layer("Domains").colormap.color_dict[1][0] == pytest.approx(0xAA / 255, abs=0.01)
+    ask(window, 1, "Hide")
+    assert session.view.hidden == {2}
+    ask(window, 1, "Show")
+    assert session.view.hidden == frozenset()
+    ask(window, 2, "Lock")
+    assert session.result.domains.locked == {3}
+
+    # Its name, typed.
+    window.rename_domain(0, "Tumour")
+    assert session.result.domains.names[1] == "Tumour"
+    former = profiles(session.result)
+    window.shot("domains_3_own")
+
+    window.open(other_slide)
+    second = window.predict()
+    own = profiles(second)
+    alike = np.corrcoef(own.values, former.values)[: len(own.labels), len(own.labels) :]
+    pairs = [(i, j) for i, j in zip(*linear_sum_assignment(-alike), strict=True) if alike[i, j] >= LIKE]
+    assert pairs
+    for i, j in pairs:
+        assert second.domains.colours[own.labels[i]] == former.colours[j]
     assert window.notes() == []

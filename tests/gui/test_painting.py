@@ -104,7 +104,7 @@ def test_brush_erase_fill_lasso_undo_lock(found: Window) -> None:
         if panel.legend.topLevelItem(i).data(0, Qt.ItemDataRole.UserRole) == other
     )
     at = panel.legend.visualItemRect(item)
-    lock = QPoint(panel.legend.columnViewportPosition(1) + 4, at.center().y())
+    lock = QPoint(panel.legend.columnViewportPosition(3) + 4, at.center().y())
     found.click(panel.legend.viewport(), lock)
     assert session.result.domains.locked == {other}
     drag(found, [tuple(centres[second]), tuple(centres[third])])

@@ -9,9 +9,9 @@ import anndata
 import numpy as np
 import pytest
 from PIL import Image
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QLineEdit
+from qtpy.QtWidgets import QApplication
 
 from napari_mclstexp.core.saved import kept_work
 
@@ -31,21 +31,6 @@ def predicted(window: Window, slide: Path, bundle: Path) -> Window:
     return window
 
 
-def rename(window: Window, row: int, name: str) -> None:
-    """Double-click a name in the legend and type another."""
-    legend = window.dock.domain_panel.legend
-    at = legend.visualItemRect(legend.topLevelItem(row)).topLeft() + QPoint(40, 8)
-    window.click(legend.viewport(), at)
-    QTest.mouseDClick(legend.viewport(), Qt.MouseButton.LeftButton, pos=at)
-    window.settle()
-    editor = legend.findChild(QLineEdit)
-    assert editor is not None, "the name cannot be changed"
-    QTest.keyClick(editor, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
-    QTest.keyClicks(editor, name)
-    QTest.keyClick(editor, Qt.Key.Key_Return)
-    window.settle()
-
-
 def names(window: Window) -> list[str]:
     legend = window.dock.domain_panel.legend
     return [legend.topLevelItem(i).text(0) for i in range(legend.topLevelItemCount())]
@@ -56,7 +41,7 @@ def test_domains_are_edited_undone_and_redone(predicted: Window) -> None:
     session = window.dock.session
     before = names(window)
     assert not panel.undo.isEnabled()
-    rename(window, 0, "Tumour")
+    window.rename_domain(0, "Tumour")
     assert names(window) == ["Tumour", *before[1:]]
     spots = [int(panel.legend.topLevelItem(i).text(1).replace(",", "")) for i in range(len(before))]
     for row, modifier in ((1, Qt.KeyboardModifier.NoModifier), (2, Qt.KeyboardModifier.ControlModifier)):
@@ -80,7 +65,7 @@ def test_domains_are_edited_undone_and_redone(predicted: Window) -> None:
 
     # A name that is taken is refused, and nothing has changed.
     window.clear_notes()
-    rename(window, 1, "Tumour")
+    window.rename_domain(1, "Tumour")
     assert "Tumour" in window.take_one_error()
     assert names(window) == ["Tumour", *before[1:]]
 
@@ -88,7 +73,7 @@ def test_domains_are_edited_undone_and_redone(predicted: Window) -> None:
 def test_work_is_taken_up_again(predicted: Window, slide: Path, other_slide: Path) -> None:
     window, session = predicted, predicted.dock.session
     window.pick_gene("COL1A1")
-    rename(window, 0, "Tumour")
+    window.rename_domain(0, "Tumour")
     window.choose(window.dock.domain_panel.style_box, "Filled")
     result, fingerprint = session.result, session.slide.fingerprint
     zoom = window.viewer.scene.camera.zoom = window.viewer.scene.camera.zoom * 2
@@ -139,7 +124,7 @@ def test_the_session_as_code_gives_the_same_to_the_last_digit(
     predicted: Window, tmp_path: Path, python: str
 ) -> None:
     window = predicted
-    rename(window, 0, "Tumour")
+    window.rename_domain(0, "Tumour")
     exported = tmp_path / "window.h5ad"
     window.export(exported)
     script, notebook = tmp_path / "again.py", tmp_path / "again.ipynb"

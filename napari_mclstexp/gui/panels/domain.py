@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from napari_mclstexp.session import Session
 
 STYLES = [("Outlines", "outlines"), ("Filled", "filled"), ("Hidden", "hidden")]
-NAME, LOCK, SPOTS, AREA = range(4)
+NAME, SPOTS, AREA, LOCK = range(4)
 LABEL = Qt.ItemDataRole.UserRole
 
 
@@ -236,7 +236,7 @@ class DomainPanel(QGroupBox):
 
     def _fill(self, result: Result, domains: Domains) -> None:
         for label, told in domain_sizes(result).items():
-            item = QTreeWidgetItem([domains.names[label], "", *told])
+            item = QTreeWidgetItem([domains.names[label], *told, ""])
             item.setIcon(NAME, swatch(domains.colours[label]))
             item.setData(NAME, LABEL, label)
             locked = label in domains.locked
@@ -258,7 +258,7 @@ class DomainPanel(QGroupBox):
 def _list() -> QTreeWidget:
     """The list of domains, empty."""
     legend = QTreeWidget()
-    legend.setHeaderLabels(["Domain", "", "Spots", "Area"])
+    legend.setHeaderLabels(["Domain", "Spots", "Area", ""])
     legend.setRootIsDecorated(False)
     legend.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
     legend.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
