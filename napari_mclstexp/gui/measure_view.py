@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from napari_mclstexp.core.measures import BorderProfile, Enrichment, Measurements
 
 STATEMENT = "Values are predicted. Spots beside each other are alike: no p-values are given."
-HEIGHT = 250
+WIDTH, HEIGHT = 440, 250
+INCHES = (5.0, 1.8)
+"""Of a plot, at first: the dock is no higher than it need be."""
 DIVERGING = "RdBu_r"
 
 
@@ -49,13 +51,16 @@ class MeasureView(QWidget):
         self.genes = QLineEdit()
         self.genes.setToolTip("Symbols, separated by commas; the first is drawn across the border")
         self.part = QComboBox()
-        self.part.setMinimumContentsLength(14)
-        self.save = QPushButton("Save the table …")
+        self.part.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.part.setMinimumContentsLength(8)
+        self.save = QPushButton("Save …")
+        self.save.setToolTip("The table as CSV")
         self.table = QTableWidget()
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.verticalHeader().hide()
         self.told = QLabel(STATEMENT)
-        self.neighbours, self.border = Figure(layout="constrained"), Figure(layout="constrained")
+        self.told.setWordWrap(True)
+        self.neighbours, self.border = (Figure(INCHES, layout="constrained") for _ in range(2))
         above = QHBoxLayout()
         above.addWidget(QLabel("Genes"))
         above.addWidget(self.genes, 1)
@@ -76,6 +81,9 @@ class MeasureView(QWidget):
         self.part.activated.connect(lambda _: self.asked.emit())
         self.save.clicked.connect(self._choose)
         self._asked_for = ""
+
+    def sizeHint(self) -> QSize:  # noqa: D102 - Qt's name
+        return QSize(WIDTH, HEIGHT)
 
     def wanted(self) -> tuple[tuple[str, ...], int]:
         """Genes that are asked for, and the row whose border is drawn."""

@@ -99,7 +99,17 @@ class Side:
         main = self._viewer.window._qt_window
         main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
         main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+        docked = [other for other in (self.spot, self.measures) if other not in (None, widget)]
+        others = [other.parent() for other in docked if other.parent() is not None]
+        seen = [other for other in others if other.isVisible()]
+        for other in seen:
+            other.hide()  # side by side, be it for a moment, they would widen the window
         self._dock(name, widget, "bottom")
+        for other in others:
+            main.tabifyDockWidget(other, widget.parent())
+        for other in seen:
+            other.show()
+        widget.parent().raise_()
 
     def show_measures(self) -> tuple[MeasureView, bool]:
         """Show what is measured below the slide; whether that is for the first time."""
@@ -109,7 +119,6 @@ class Side:
 
             self.measures = MeasureView()
         self._below(MEASURES, self.measures)
-        self.measures.parent().raise_()
         return self.measures, first
 
     def hide_spot(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 THUMBNAIL = 64
 SHOWN_MATCHES = 8
+WIDTH, HEIGHT = 440, 222
 
 
 class SpotView(QWidget):
@@ -66,7 +67,10 @@ class SpotView(QWidget):
         whole.addWidget(self.statement, 1, 0, 1, 3)
         for column, share in enumerate((3, 2, 6)):
             whole.setColumnStretch(column, share)
-        self.setMinimumHeight(222)
+        self.setMinimumHeight(HEIGHT)
+
+    def sizeHint(self) -> QSize:  # noqa: D102 - Qt's name
+        return QSize(WIDTH, HEIGHT)  # what does not fit is scrolled to: a wider dock would widen the window
 
     def show_card(self, card: SpotCard) -> None:
         """Show what is known of a spot."""

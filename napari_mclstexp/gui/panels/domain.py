@@ -280,10 +280,13 @@ def domain_sizes(result: Result) -> dict[int, tuple[str, str]]:
         return {}
     spots = np.bincount(domains.labels, minlength=max(domains.names, default=0) + 1)
     share = _spot_mm2(result.grid.pitch_um, result.grid.layout)
-    return {
-        label: (f"{spots[label]:,}", f"{spots[label] * share:.2f} mm²" if math.isfinite(share) else "–")
-        for label in sorted(domains.names)
-    }
+    return {label: (f"{spots[label]:,}", _mm2(spots[label] * share)) for label in sorted(domains.names)}
+
+
+def _mm2(area: float) -> str:
+    if not math.isfinite(area):
+        return "–"
+    return f"{area:.3f} mm²" if 0 < area < 0.01 else f"{area:.2f} mm²"
 
 
 def _spot_mm2(pitch_um: float, layout: str) -> float:
