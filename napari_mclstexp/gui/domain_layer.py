@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_mclstexp.core.scale import Scale
 
 NAME = "Domains"
-OUTLINE_SHARE = 1 / 16
+OUTLINE_SHARE = 1 / 10
 """Of the pitch: how wide an outline is drawn."""
 SOME = {1: "#808080"}
 """Colours of a layer without domains yet; without any, napari would draw it by another shader."""
