@@ -10,6 +10,7 @@ import geopandas
 import numpy as np
 import pandas as pd
 import pytest
+import shapely
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
@@ -294,3 +295,43 @@ def test_annotations_stay_when_domains_are_found_and_predicted_again(found: Wind
     found.choose_in_dialog(found.dock.export_panel.script_button, script)
     found.qtbot.waitUntil(script.is_file)
     assert kept[0].identity in script.read_text()
+
+
+def test_on_a_real_slide(window: Window, aperio: Path, real_bundle: Path, tmp_path: Path) -> None:
+    """Found in another way, painted, annotated, taken back, exported and read by another library."""
+    window.open(aperio)
+    window.set_bundle(real_bundle)
+    panel, session = window.dock.domain_panel, window.dock.session
+    window.choose(panel.method, "Expression, image, space")
+    window.predict()
+    window.tick(window.dock.gene_panel.shown)
+    centres, pitch = session.result.grid.centres_px, np.array(session.result.grid.pitch_px)
+    before = labels(window).copy()
+    names = session.result.domains.names
+    row = int(np.abs(centres - centres.mean(axis=0)).sum(axis=1).argmin())
+    other = next(label for label in sorted(names) if label != before[row])
+    window.choose(panel.tools.target, names[other])
+    window.click(panel.tools.buttons["brush"])
+    drag(window, [tuple(centres[row]), tuple(centres[row] + (0, pitch[1] * 0.3))])
+    assert labels(window)[row] == other
+    assert set(np.flatnonzero(labels(window) != before)) <= set(
+        np.flatnonzero((np.abs(centres - centres[row]) < pitch * 1.2).all(axis=1))
+    )
+    window.click(panel.noted.button)
+    form = panel.annotations
+    window.type(form.fields["of_class"], "Epidermis")
+    window.click(form.buttons["freehand"])
+    far = pitch * 1.5
+    drag(window, [tuple(centres[row] + far * s) for s in ((-1, -1), (-1, 1), (1, 1), (1, -1), (-1, -1))])
+    assert [note.of_class for note in session.annotations] == ["Epidermis"]
+    window.shot("paint_4_real")
+    out = tmp_path / "real.geojson"
+    window.export(out)
+    table = geopandas.read_file(out)
+    kinds = table["objectType"].value_counts()
+    there = len(np.unique(labels(window)[labels(window) > 0]))
+    assert kinds["annotation"] == there + 1
+    assert kinds["detection"] == len(centres)
+    painted = table[(table["objectType"] == "annotation") & (table["name"] == names[other])].geometry.iloc[0]
+    assert painted.buffer(0.1).covers(shapely.Point(*centres[row][::-1]))
+    assert window.notes() == [] or all("Wrote" in said for said in window.said())
