@@ -78,6 +78,8 @@ class WorkActions:
             self._autosave.taken_up(
                 found.result if found.history is None else found.result.with_domains(found.history.start)
             )
+            if about.domain_count:
+                session.set_domain_choice(count=about.domain_count, method=about.domain_method)
             session.bundle_path = Path(state.bundle) if state.bundle else None
             session.spots_path = Path(state.spots) if state.spots else None
             session.used_regions = None if state.regions is None else regions_of(state.regions)

@@ -51,6 +51,7 @@ class Session(Shown):
     estimate_changed = Signal()
     kept_changed = Signal()
     stability_changed = Signal()
+    choice_changed = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -112,6 +113,7 @@ class Session(Shown):
     def set_domain_choice(self, **changes: Any) -> None:
         """Find domains otherwise from now on: `count`, `method`."""
         self.domain_choice = replace(self.domain_choice, **changes)
+        self.choice_changed.emit()
 
     def set_stability(self, stability: Stability | None) -> None:
         """Tell how stable numbers of domains are, and take the best of them."""

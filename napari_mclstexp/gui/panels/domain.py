@@ -139,6 +139,7 @@ class DomainPanel(QGroupBox):
         session.job_changed.connect(self._show_enabled)
         session.view_changed.connect(self._show_style)
         session.stability_changed.connect(self._show_stability)
+        session.choice_changed.connect(self._show_choice)
         self._show()
 
     def _show_style(self) -> None:
@@ -149,11 +150,14 @@ class DomainPanel(QGroupBox):
         if view.hidden != self._hidden:
             self._show()
 
+    def _show_choice(self) -> None:
+        choice = self._session.domain_choice
+        with signals_blocked(self.count), signals_blocked(self.method):
+            self.count.setValue(choice.count)
+            self.method.setCurrentIndex(self.method.findData(choice.method))
+
     def _show_stability(self) -> None:
-        curve = self._session.stability
-        self.curve.show_curve(curve)
-        if curve is not None:
-            self.count.setValue(curve.best)
+        self.curve.show_curve(self._session.stability)
 
     def _show_enabled(self) -> None:
         there = self._session.result is not None
