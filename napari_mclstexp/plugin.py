@@ -1,4 +1,4 @@
-"""Reader and sample data that ``napari.yaml`` names (the dock is `gui.dock.MclstexpDock`).
+"""Reader, writer and sample data that ``napari.yaml`` names (the dock is `gui.dock.MclstexpDock`).
 
 Imports are lazy: napari loads this module when it looks for a reader.
 """
@@ -53,6 +53,13 @@ def _add_section(path: str | list[str]) -> list[LayerData]:
     if not add_to_open_slide(Path(path)):
         open_slide(path)
     return [(None,)]
+
+
+def write_result(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> list[str]:
+    """Write the result that layers show, in the format of the path's suffix (npe2 writer contribution)."""
+    from napari_mclstexp.gui.writers import write_layers
+
+    return write_layers(path, layers)
 
 
 def sample_slide() -> list[LayerData]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
+from scipy.spatial import Delaunay
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,10 +18,16 @@ if TYPE_CHECKING:
 LONE_PITCH_PX = 200.0
 SNAP_PX = 0.01
 """Corners closer than this become one, so that neighbouring areas join without slivers."""
+GIVEN_REACH = 0.72
+"""How far the area of a spot that was given goes, in pitches: just over the corner of a square."""
+JOINED = 0.9
+"""Three such spots on a circle of at most this radius, in pitches, join without a gap amid them: measured
+spots lie up to a tenth of a pitch off their places, and around a spot that is missing the radius is 1."""
+BEYOND = 1.02
 SHIFT = 0.317
-SIDES, RADIUS = 24, 0.72
-"""Of the outline around a spot that is on no grid, in pitches."""
-WITHIN = RADIUS * math.cos(math.pi / SIDES)
+SIDES = 24
+"""Of the outline around a spot that is on no grid."""
+WITHIN = GIVEN_REACH * math.cos(math.pi / SIDES)
 """Pitches from a spot within which its outline holds everything."""
 
 
@@ -61,6 +68,51 @@ def _snapped(xy: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.round(xy / SNAP_PX + SHIFT) * SNAP_PX
 
 
+def triangles_of(points: NDArray[np.float64]) -> tuple[Delaunay, NDArray[np.float64]] | None:
+    """Delaunay triangles of points (N, 2) and the radius (T,) of the circle through the corners of each.
+
+    None for fewer than three points. Of four spots in a square a triangle is half, with their circle.
+    """
+    if len(points) < 3:
+        return None
+    triangles = Delaunay(points, qhull_options="QJ")  # points in one line, too
+    return triangles, np.linalg.norm(_middles(triangles) - points[triangles.simplices[:, 0]], axis=1)
+
+
+def _middles(triangles: Delaunay) -> NDArray[np.float64]:
+    """(T, 2) middle of the circle through the corners of each triangle; inf where they lie in one line."""
+    a, b, c = triangles.points[triangles.simplices].transpose(1, 0, 2)
+    ab, ac = b - a, c - a
+    twice = 2 * (ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0])
+    ab2, ac2 = (ab**2).sum(axis=1), (ac**2).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        offset = (
+            np.column_stack([ac[:, 1] * ab2 - ab[:, 1] * ac2, ab[:, 0] * ac2 - ac[:, 0] * ab2])
+            / twice[:, None]
+        )
+    return np.asarray(a + np.where(np.isfinite(offset), offset, np.inf))
+
+
+def _filled(points: NDArray[np.float64], own: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Widen outlines (N,) to just beyond the middle of each gap that they would leave between three spots."""
+    found = triangles_of(points)
+    if found is None:
+        return own
+    triangles, radius = found
+    gaps = (radius > 0.98 * GIVEN_REACH) & (radius <= JOINED)  # an outline is a polygon within its circle
+    at = triangles.simplices[gaps].ravel()
+    beyond = points[at] + BEYOND * (np.repeat(_middles(triangles)[gaps], 3, axis=0) - points[at])
+    wide = np.unique(at)
+    corners, of = shapely.get_coordinates(own[wide], return_index=True)
+    rows = np.concatenate([wide[of], at])
+    order = np.argsort(rows, kind="stable")
+    every = np.concatenate([corners, beyond])[order]
+    widened = own.copy()
+    spread = shapely.multipoints(every, indices=np.searchsorted(wide, rows[order]))
+    widened[wide] = shapely.convex_hull(spread)
+    return widened
+
+
 def _apart(
     points: NDArray[np.float64], outlines: NDArray[np.float64], unit: NDArray[np.float64]
 ) -> NDArray[np.object_]:
@@ -81,7 +133,7 @@ def _apart(
         cut[at[outside]] = True
         cells = shapely.transform(parts, lambda corners: _snapped(corners * unit))
         cut |= ~shapely.is_valid(cells)
-        own = shapely.polygons(outlines[cut])
+        own = _filled(points, shapely.polygons(outlines))[cut]
         clipped = shapely.intersection(own, shapely.make_valid(parts[cut]))
         in_px = shapely.transform(clipped, lambda corners: corners * unit)
         cells[cut] = shapely.set_precision(in_px, SNAP_PX, mode="valid_output")
@@ -134,6 +186,6 @@ def _outline(layout: str) -> NDArray[np.float64]:
     """Closed outline around one spot, in pitches."""
     if layout == "square":
         return np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5]])
-    sides, radius = (6, 1 / math.sqrt(3)) if layout == "hexagonal" else (SIDES, RADIUS)
+    sides, radius = (6, 1 / math.sqrt(3)) if layout == "hexagonal" else (SIDES, GIVEN_REACH)
     angle = np.pi / 2 + np.arange(sides + 1) % sides * 2 * np.pi / sides
     return radius * np.column_stack([np.cos(angle), np.sin(angle)])

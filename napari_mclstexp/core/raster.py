@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import Delaunay, cKDTree
 
-from napari_mclstexp.core.cells import pitch_px
+from napari_mclstexp.core.cells import GIVEN_REACH, JOINED, pitch_px, triangles_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,8 +20,8 @@ PIXELS_A_PITCH = 16
 FINE_PIXELS_A_PITCH, FINE_PIXELS = 48, 1_000_000
 """Where the whole picture then has no more pixels than these: borders of few, large spots look smooth."""
 SMOOTH_PIXELS_A_PITCH = 8
-REACH = {"hexagonal": 0.62, "square": 0.75, "given": 0.72}
-"""How far from a spot, in pitches, its label goes: just over the corner of its cell."""
+REACH = {"hexagonal": 0.62, "square": 0.75, "given": JOINED}
+"""How far from a spot, in pitches, its label goes: just over the corner of its cell, here or amid others."""
 FAR = 1.8
 """Pitches from spot to spot: between those that lie farther apart nothing is smoothed."""
 
@@ -124,6 +124,14 @@ def raster_spots(grid: SpotGrid, pixels_a_pitch: int = 0) -> Raster:
     if grid.layout == "square":  # its cells are squares, not discs
         offset = np.abs(pixels[near] - grid.centres_px[nearest[near]]) / pitch
         near[near] = (offset <= 0.5 + 0.5 * step / pitch).all(axis=1)
+    elif grid.layout == "given":
+        far = near & (distance > GIVEN_REACH)
+        near[far] = False
+        found = triangles_of(grid.centres_px / pitch)
+        if found is not None:
+            triangles, radius = found
+            inside = triangles.find_simplex(pixels[far] / pitch)
+            near[far] = (inside >= 0) & (radius[inside] <= JOINED)
     raster.values.ravel()[near] = nearest[near]
     return raster
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,8 @@ from napari_mclstexp.gui.own_layer import OwnLayer, change, place
 from napari_mclstexp.gui.slides import spatial
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari
     from numpy.typing import NDArray
 
@@ -33,8 +35,8 @@ SOME = {1: "#808080"}
 class DomainLayer(OwnLayer):
     """Draws a result's domains."""
 
-    def __init__(self, viewer: napari.Viewer) -> None:
-        super().__init__(viewer)
+    def __init__(self, viewer: napari.Viewer, mark: Callable[[], dict[str, Any]] = dict) -> None:
+        super().__init__(viewer, mark)
         self._raster: Raster | None = None
         self._grid: SpotGrid | None = None
         self._labels: NDArray[np.int32] | None = None
@@ -46,7 +48,7 @@ class DomainLayer(OwnLayer):
             nothing = Labels(
                 np.zeros((2, 2), dtype=np.uint8), name=NAME, colormap=_colours(SOME), **spatial(scale)
             )
-            self.layer = self._viewer.add_layer(nothing)
+            self._add(nothing)
             self.layer.editable = False  # it is painted spot by spot, with the tools of the dock
             self._grid, self._said = None, ()
 

@@ -18,6 +18,7 @@ from napari_mclstexp.gui.slides import LAYER_NAME, layer_data, read_anew, show_m
 from napari_mclstexp.gui.spot_map import SpotMap
 from napari_mclstexp.gui.statement import Statement
 from napari_mclstexp.gui.unlike_spots import UnlikeSpots
+from napari_mclstexp.gui.writers import Saved
 
 if TYPE_CHECKING:
     import napari
@@ -45,9 +46,11 @@ class Layers:
     def __init__(self, viewer: napari.Viewer, session: Session) -> None:
         self._viewer, self._session = viewer, session
         self._slide: Layer | None = None
-        self._heatmap, self._measured = SpotMap(viewer), SpotMap(viewer)
-        self._unlike = UnlikeSpots(viewer)
-        self._domains, self._annotations = DomainLayer(viewer), AnnotationLayer(viewer)
+        self._saved = Saved(session)
+        mark = self._saved.mark
+        self._heatmap, self._measured = SpotMap(viewer, mark), SpotMap(viewer)
+        self._unlike = UnlikeSpots(viewer, mark)
+        self._domains, self._annotations = DomainLayer(viewer, mark), AnnotationLayer(viewer)
         self._divider = Divider(viewer, lambda at: session.set_view(divider=at))
         self._statement = Statement(viewer, session)
         self._filling: NDArray[np.float32] | None = None
@@ -72,7 +75,8 @@ class Layers:
         return next((slide for slide in found if slide is not None), None)
 
     def disconnect(self) -> None:
-        """Follow the session no longer; a map that was filling in goes."""
+        """Follow the session no longer; a map that was filling in goes, and what stays cannot be saved."""
+        self._saved.close()
         self._left = True
         self._divider.hide()
         self._statement.disconnect()

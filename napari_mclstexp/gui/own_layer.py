@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari
     from napari.layers import Layer, Points
     from numpy.typing import NDArray
@@ -19,16 +21,23 @@ class OwnLayer:
     ----------
     viewer : napari.Viewer
         Where to draw.
+    mark : callable, optional
+        Gives the metadata of a layer that is made, by which its result is found when it is saved.
     """
 
-    def __init__(self, viewer: napari.Viewer) -> None:
-        self._viewer = viewer
+    def __init__(self, viewer: napari.Viewer, mark: Callable[[], dict[str, Any]] = dict) -> None:
+        self._viewer, self._mark = viewer, mark
         self.layer: Any = None
 
     @property
     def drawn(self) -> bool:
         """Whether the layer is there; a person can have removed it."""
         return self.layer is not None and self.layer in self._viewer.layers
+
+    def _add(self, layer: Layer) -> None:
+        """Add a layer, marked, and hold it."""
+        layer.metadata = {**layer.metadata, **self._mark()}
+        self.layer = self._viewer.add_layer(layer)
 
     def drop(self) -> None:
         """Take the layer away."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Points
@@ -21,6 +21,8 @@ from napari_mclstexp.gui.own_layer import (
 from napari_mclstexp.gui.slides import spatial
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import napari
     from numpy.typing import NDArray
 
@@ -40,10 +42,12 @@ class SpotMap(OwnLayer):
     ----------
     viewer : napari.Viewer
         Where to draw.
+    mark : callable, optional
+        See `OwnLayer`.
     """
 
-    def __init__(self, viewer: napari.Viewer) -> None:
-        super().__init__(viewer)
+    def __init__(self, viewer: napari.Viewer, mark: Callable[[], dict[str, Any]] = dict) -> None:
+        super().__init__(viewer, mark)
         self._kind: tuple[object, ...] = ()
         self._grid: SpotGrid | None = None
         self._painted: NDArray[np.float32] | None = None
@@ -55,7 +59,7 @@ class SpotMap(OwnLayer):
         if not self.drawn:
             nothing = Map("", np.zeros(0, dtype=np.float32), (0.0, 1.0), SEQUENTIAL[0], "")
             self._kind, self._grid, self._canvas = (False, None), None, None
-            self.layer = self._viewer.add_layer(_points(np.zeros((0, 2)), 1.0, nothing, scale))
+            self._add(_points(np.zeros((0, 2)), 1.0, nothing, scale))
             self.layer.name = name
 
     def draw(
@@ -92,7 +96,7 @@ class SpotMap(OwnLayer):
                 else self._image(canvas, shown, scale)
             )
             self._kind, self._canvas = kind, canvas
-            self.layer = self._viewer.add_layer(layer)
+            self._add(layer)
             self._viewer.layers.move(len(self._viewer.layers) - 1, rank)
         elif isinstance(self.layer, Points):
             self._recolour_points(grid, shown, scale)

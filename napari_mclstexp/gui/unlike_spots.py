@@ -36,7 +36,7 @@ class UnlikeSpots(OwnLayer):
         """Make the layer before there is anything to draw."""
         if self.drawn:
             return
-        self.layer = self._viewer.add_layer(
+        self._add(
             Points(
                 np.zeros((0, 2)), name=NAME, face_color=GREY, border_width=0, symbol="cross", **spatial(scale)
             )

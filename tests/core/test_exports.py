@@ -21,6 +21,7 @@ import pytest
 import shapely
 from PIL import Image
 from results import build, laid
+from scipy import ndimage
 
 from napari_mclstexp.core.cells import spot_cells
 from napari_mclstexp.core.domain_edits import Assign, Merge, Split
@@ -28,6 +29,7 @@ from napari_mclstexp.core.domain_history import applied
 from napari_mclstexp.core.export import export_result
 from napari_mclstexp.core.grid import given_grid
 from napari_mclstexp.core.palette import rgb
+from napari_mclstexp.core.raster import raster_labels
 from napari_mclstexp.core.result import Domains, Result
 from napari_mclstexp.core.result_file import load_result, save_result
 from napari_mclstexp.core.scale import Scale
@@ -213,6 +215,28 @@ def test_cells_are_disjoint_and_hold_their_spots(layout: str) -> None:
         assert inner == pytest.approx(100.0**2 * math.sqrt(3) / 2, rel=1e-3)
     elif layout == "square":
         assert inner == pytest.approx(120.0**2, rel=1e-3)
+
+
+def test_spots_off_their_places_leave_no_gaps_between_them() -> None:
+    """As measured ones lie, up to a tenth of a pitch off; where one is missing there is a hole."""
+    rng = np.random.default_rng(1)
+    row, col = (a.ravel() for a in np.mgrid[:14, :12])
+    xy = np.column_stack([col, row]) * 270.0 + 500 + rng.uniform(-25, 25, (14 * 12, 2))
+    size = 5000, 5000
+    for missing in ((), (77,)):
+        kept = np.delete(np.arange(len(xy)), missing)
+        grid = given_grid(kept.astype(str), xy[kept], size, Scale(0.7, 0.7, "t"))
+        area = shapely.union_all(spot_cells(grid), grid_size=0.01)
+        assert area.geom_type == "Polygon"
+        holes = [shapely.Polygon(ring) for ring in area.interiors]
+        assert len(holes) == len(missing)
+        assert all(hole.contains(shapely.Point(xy[i])) for hole, i in zip(holes, missing, strict=True))
+        far = shapely.distance(shapely.points(shapely.get_coordinates(area)), shapely.MultiPoint(xy[kept]))
+        assert far.max() < 0.8 * grid.pitch_px[0], "it spreads beyond the outermost"
+        # The picture of labels has the same gaps.
+        raster = raster_labels(grid, np.ones(len(grid), np.int32))
+        _, gaps = ndimage.label(raster.values == 0, np.ones((3, 3)))
+        assert gaps == 1 + len(missing)
 
 
 # --- AnnData ----------------------------------------------------------------------

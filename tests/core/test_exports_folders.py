@@ -157,6 +157,14 @@ def test_spatialdata_reads_back_with_everything_in_one_place(result: Result, tmp
         label = next(i for i, n in result.domains.names.items() if n == name)
         centres = shapely.points(result.grid.centres_px[result.domains.labels == label][:, ::-1])
         assert shapely.covers(area, centres).all()
+    called = data.tables["domains_table"]
+    _, joined = spatialdata.join_spatialelement_table(
+        sdata=data, spatial_element_names="domains_labels", table_name="domains_table"
+    )
+    names, colours = result.domains.names, result.domains.colours
+    assert dict(zip(joined.obs["instance"], joined.obs["domain"], strict=True)) == names
+    assert dict(zip(called.obs["instance"], called.uns["domain_colors"], strict=True)) == colours
+    assert set(np.unique(data.labels["domains_labels"])) == {0, *called.obs["instance"]}
     assert data.shapes["annotations"].geometry.iloc[0].equals(result.domains.annotations[0].area)
     assert data.attrs["mclstexp"]["statement"].startswith("Predicted from H&E, not measured")
 

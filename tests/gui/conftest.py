@@ -255,8 +255,11 @@ class Window:
             button.trigger if isinstance(button, QAction) else lambda: self.click(button), path
         )
 
-    def answer_dialog(self, act: Callable[[], object], path: Path) -> None:
-        """Do what opens a dialog for a file; type a path into that, and click Open or Save."""
+    def answer_dialog(self, act: Callable[[], object], path: Path, kind: str = "") -> None:
+        """Do what opens a dialog for a file; type a path into that, and click Open or Save.
+
+        `kind` is the start of the kind of file to choose first.
+        """
         seen: list[float] = []
         given_up: list[bool] = []
 
@@ -272,6 +275,12 @@ class Window:
             if seen[-1] - seen[0] > 6:
                 given_up.append(True)
                 dialog.reject()
+            elif kind and not dialog.selectedNameFilter().startswith(kind):
+                kinds = dialog.findChild(QComboBox, "fileTypeCombo")
+                QTest.keyClick(kinds, Qt.Key.Key_Home)
+                names = [kinds.itemText(i) for i in range(kinds.count())]
+                for _ in range(next(i for i, name in enumerate(names) if name.startswith(kind))):
+                    QTest.keyClick(kinds, Qt.Key.Key_Down)
             elif line.text() != str(path) or not choose.isEnabled():
                 line.clear()
                 QTest.keyClicks(line, str(path))

@@ -30,7 +30,8 @@ def test_manifest() -> None:
     assert parts.readers[0].accepts_directories
     assert [s.key for s in parts.sample_data] == ["synthetic"]
     named = {c.id for c in parts.commands}
-    assert {parts.readers[0].command, parts.widgets[0].command, parts.sample_data[0].command} <= named
+    first = (parts.readers, parts.writers, parts.widgets, parts.sample_data)
+    assert {kind[0].command for kind in first} <= named
 
 
 def test_dock_from_the_plugins_menu(window: Window) -> None:

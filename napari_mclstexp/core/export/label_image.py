@@ -49,8 +49,13 @@ def label_image(result: Result) -> Raster:
 
 
 def pyramid(values: NDArray[np.uint16]) -> list[NDArray[np.uint16]]:
-    """Levels of labels, each half of the one before; every second pixel is taken, for labels have no mean."""
+    """Levels of labels, each half of the one before by every second pixel, for labels have no mean."""
     levels = [values]
     while max(levels[-1].shape) > SMALLEST:
-        levels.append(np.ascontiguousarray(levels[-1][::2, ::2]))
+        levels.append(half(levels[-1]))
     return levels
+
+
+def half(values: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Every second pixel of labels in both directions."""
+    return np.ascontiguousarray(values[::2, ::2])

@@ -9,9 +9,10 @@ import math
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from PIL import Image
 
 from napari_mclstexp.core.atomic import write_folder
-from napari_mclstexp.core.export.label_image import label_image, pyramid
+from napari_mclstexp.core.export.label_image import SMALLEST, half, label_image
 from napari_mclstexp.core.palette import rgb
 
 if TYPE_CHECKING:
@@ -43,10 +44,8 @@ def write_ome_zarr(result: Result, path: Path, *, overwrite: bool = False) -> Pa
     known = math.isfinite(about.mpp_x)
     per_px = np.array([about.mpp_y, about.mpp_x] if known else [1.0, 1.0])
     unit = "micrometer" if known else None
-    levels = pyramid(labels.values)  # type: ignore[arg-type]
-    picture = result.hires.transpose(2, 0, 1)
-    pictures = [np.ascontiguousarray(picture[:, :: 2**i, :: 2**i]) for i in range(len(levels))]  # as many
-    picture_step = np.array([about.height, about.width]) / picture.shape[1:] * per_px
+    pictures, masks = _levels(result.hires, labels.values)  # type: ignore[arg-type]
+    picture_step = np.array([about.height, about.width]) / pictures[0].shape[1:] * per_px
 
     def write(folder: Path) -> None:
         import zarr
@@ -57,7 +56,7 @@ def write_ome_zarr(result: Result, path: Path, *, overwrite: bool = False) -> Pa
         _multiscale(
             group := root.create_group(f"labels/{LABELS}"),
             LABELS,
-            levels,
+            masks,
             np.array(labels.step_px) * per_px,
             unit,
         )
@@ -76,10 +75,21 @@ def write_ome_zarr(result: Result, path: Path, *, overwrite: bool = False) -> Pa
     return write_folder(path, write, overwrite=overwrite)
 
 
+def _levels(
+    picture: NDArray[np.uint8], labels: NDArray[np.uint16]
+) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint16]]]:
+    """Levels (c, y, x) of a picture and (y, x) of its labels: as many of both, which the format asks for."""
+    pictures, masks = [picture], [labels]
+    while max(*pictures[-1].shape[:2], *masks[-1].shape) > SMALLEST:
+        pictures.append(np.asarray(Image.fromarray(pictures[-1]).reduce(2)))
+        masks.append(half(masks[-1]))
+    return [np.ascontiguousarray(level.transpose(2, 0, 1)) for level in pictures], masks
+
+
 def _multiscale(
     group: zarr.Group, name: str, levels: Sequence[NDArray[Any]], step: NDArray[np.float64], unit: str | None
 ) -> None:
-    """Write levels, each half of the one before; the first pixel's centre is half a step from the corner."""
+    """Write levels, each half of the one before, from the slide's corner on."""
     channels = levels[0].ndim == 3
     axes = ["c", "y", "x"] if channels else ["y", "x"]
     datasets = []
@@ -90,7 +100,8 @@ def _multiscale(
         )
         array[...] = level
         size = step * 2**i
-        shift = step / 2  # every second pixel is taken, so that all levels begin with the same one
+        # Of a picture's pixels the mean is taken, of labels every second one: all begin with the same one.
+        shift = (size if channels else step) / 2
         datasets.append(
             {
                 "path": str(i),

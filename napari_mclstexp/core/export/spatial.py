@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_mclstexp.core.result import Result
 
 SPOTS, DOMAINS, NOTES, PICTURE, TABLE = "spots", "domains", "annotations", "overview", "table"
+LABELS, NAMES = "domains_labels", "domains_table"
 SYSTEM = "global"
 """Coordinate system: full-resolution pixels of the slide."""
 
@@ -85,19 +86,26 @@ def _elements(result: Result) -> dict[str, Any]:
     }
     if domains is not None:
         labels = label_image(result)
-        found[f"{DOMAINS}_labels"] = Labels2DModel.parse(
+        found[LABELS] = Labels2DModel.parse(
             labels.values,
             dims=("y", "x"),
             transformations={SYSTEM: Scale(list(labels.step_px), axes=("y", "x"))},
         )
         areas = domain_areas(grid, domains)
         frame = gpd.GeoDataFrame(
-            {"name": [domains.names[i] for i in areas], "colour": [domains.colours[i] for i in areas]},
+            {
+                "label": list(areas),
+                "name": [domains.names[i] for i in areas],
+                "colour": [domains.colours[i] for i in areas],
+            },
             geometry=list(areas.values()),
             index=pd.Index([str(i) for i in areas]),
         )
         if len(frame):
             found[DOMAINS] = ShapesModel.parse(frame.explode(ignore_index=True), transformations=own)
+            found[NAMES] = TableModel.parse(
+                _names(frame), region=LABELS, region_key="region", instance_key="instance"
+            )
         if domains.annotations:
             notes = gpd.GeoDataFrame(
                 {
@@ -113,3 +121,17 @@ def _elements(result: Result) -> dict[str, Any]:
     table.obs["instance"] = np.asarray(table.obs_names, dtype=object)
     found[TABLE] = TableModel.parse(table, region=SPOTS, region_key="region", instance_key="instance")
     return found
+
+
+def _names(domains: pd.DataFrame) -> ad.AnnData:
+    """Table of what the labels are called, and of the colours in which spatialdata-plot shows them."""
+    called = domains["name"].tolist()
+    told = pd.DataFrame(
+        {
+            "domain": pd.Categorical(called, categories=called),
+            "region": pd.Categorical([LABELS] * len(called)),
+            "instance": domains["label"].to_numpy(),
+        },
+        index=domains["label"].astype(str).tolist(),
+    )
+    return ad.AnnData(obs=told, uns={"domain_colors": domains["colour"].tolist()})
