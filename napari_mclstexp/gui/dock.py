@@ -217,7 +217,7 @@ class MclstexpDock(QWidget):
         self.layers.draw_line(wanted)
 
     def _measure_line(self, length_um: float) -> None:
-        self.scale.scale_by_line(self.layers.drawn_line(), length_um)
+        self.scale.scale_by_line(self.layers.line.ends(), length_um)
 
     def _read_sets(self, path: Path) -> None:
         self.genes.read_sets(path, self.gene_panel.signature.set_sets)

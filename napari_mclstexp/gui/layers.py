@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Image, Layer, Shapes
+from napari.layers import Image, Layer
 from qtpy.QtCore import QTimer
 
 from napari_mclstexp.core.limits import colour_limits
@@ -14,6 +14,7 @@ from napari_mclstexp.core.maps import SEQUENTIAL, Map, value_map
 from napari_mclstexp.gui.annotation_layer import AnnotationLayer
 from napari_mclstexp.gui.divider import Divider
 from napari_mclstexp.gui.domain_layer import DomainLayer
+from napari_mclstexp.gui.known_line import KnownLine
 from napari_mclstexp.gui.slides import LAYER_NAME, layer_data, read_anew, show_managed, slide_of, spatial
 from napari_mclstexp.gui.spot_map import SpotMap
 from napari_mclstexp.gui.statement import Statement
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from napari_mclstexp.core.slide import Slide
     from napari_mclstexp.session import Session
 
-HEATMAP, MEASURED, LINE = "Predicted gene", "Measured gene", "Known length"
+HEATMAP, MEASURED = "Predicted gene", "Measured gene"
 
 
 class Layers:
@@ -51,6 +52,7 @@ class Layers:
         self._heatmap, self._measured = SpotMap(viewer, mark), SpotMap(viewer)
         self._unlike = UnlikeSpots(viewer, mark)
         self._domains, self._annotations = DomainLayer(viewer, mark), AnnotationLayer(viewer)
+        self.line = KnownLine(viewer)
         self._divider = Divider(viewer, lambda at: session.set_view(divider=at))
         self._statement = Statement(viewer, session)
         self._filling: NDArray[np.float32] | None = None
@@ -58,7 +60,6 @@ class Layers:
         self._ahead = False
         self._provisional = self._left = False
         self._drawn_by, self._hidden = _drawn_by(session), session.view.hidden
-        self._line: Shapes | None = None
         session.slide_changed.connect(self._show_slide)
         session.scale_changed.connect(self._show_scale)
         session.result_changed.connect(self._show_result)
@@ -105,24 +106,9 @@ class Layers:
 
     def draw_line(self, wanted: bool) -> None:
         """Let a line be drawn over the slide, or give that up."""
-        self._drop(self._line)
-        self._line = None
+        self.line.drop()
         if wanted and self._session.slide is not None:
-            width = max(self._session.slide.width, self._session.slide.height) / 300
-            layer = Shapes(
-                ndim=2, name=LINE, edge_color="yellow", edge_width=width, **spatial(self._session.scale)
-            )
-            self._line = self._viewer.add_layer(layer)
-            self._line.mode = "add_line"
-
-    def drawn_line(self) -> NDArray[np.float64] | None:
-        """Ends (2, 2) of the line drawn last, y, x in full-resolution px; None where there is none.
-
-        With painted domains the one thing that is read back from a layer.
-        """
-        if self._line is None or self._line not in self._viewer.layers or not self._line.data:
-            return None
-        return np.asarray(self._line.data[-1], dtype=np.float64)[:2]
+            self.line.begin(self._session.slide, self._session.scale)
 
     def _show_scale(self) -> None:
         if self._slide is None:
