@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 THUMBNAIL = 64
 SHOWN_MATCHES = 8
-WIDTH, HEIGHT = 440, 222
+WIDTH, HEIGHT, TOLD = 440, 222, 150
 
 
 class SpotView(QWidget):
@@ -67,6 +67,7 @@ class SpotView(QWidget):
         whole.addWidget(self.statement, 1, 0, 1, 3)
         for column, share in enumerate((3, 2, 6)):
             whole.setColumnStretch(column, share)
+        whole.setColumnMinimumWidth(0, TOLD)
         self.setMinimumHeight(HEIGHT)
 
     def sizeHint(self) -> QSize:  # noqa: D102 - Qt's name
