@@ -24,6 +24,7 @@ from superqt.utils import signals_blocked
 
 from napari_mclstexp.core.domain_edits import Annotate, Unannotate
 from napari_mclstexp.gui.panels.swatch import swatch
+from napari_mclstexp.gui.panels.tools import tool_buttons
 
 if TYPE_CHECKING:
     from napari_mclstexp.core.annotations import Annotation
@@ -50,16 +51,9 @@ class AnnotationsForm(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
-        self.buttons: dict[str, QPushButton] = {}
+        self.buttons = tool_buttons(TOOLS, self.tool_requested.emit)
         row = QHBoxLayout()
-        for kind, (text, does) in TOOLS.items():
-            button = QPushButton(text)
-            button.setToolTip(does)
-            button.setCheckable(True)
-            button.clicked.connect(
-                lambda checked, kind=kind: self.tool_requested.emit({"kind": kind if checked else ""})
-            )
-            self.buttons[kind] = button
+        for button in self.buttons.values():
             row.addWidget(button, 1)
         self.bring = QPushButton("Import …")
         self.bring.setToolTip("Annotations of a GeoJSON file, such as QuPath writes")

@@ -22,6 +22,8 @@ from napari_mclstexp.gui.panels.swatch import swatch
 from napari_mclstexp.session.values import NEW
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_mclstexp.session import Session
 
 TOOLS = {
@@ -40,6 +42,20 @@ TOLD = {
 }
 
 
+def tool_buttons(
+    tools: dict[str, tuple[str, str]], requested: Callable[[dict[str, str]], None]
+) -> dict[str, QPushButton]:
+    """A button a kind of tool, with its text and what it does; pressed again, it puts the tool away."""
+    buttons = {}
+    for kind, (text, does) in tools.items():
+        button = QPushButton(text)
+        button.setToolTip(does)
+        button.setCheckable(True)
+        button.clicked.connect(lambda checked, kind=kind: requested({"kind": kind if checked else ""}))
+        buttons[kind] = button
+    return buttons
+
+
 class ToolsForm(QWidget):
     """Chooses a tool, the domain that it works for, and its width."""
 
@@ -48,16 +64,9 @@ class ToolsForm(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
-        self.buttons: dict[str, QPushButton] = {}
+        self.buttons = tool_buttons(TOOLS, self.tool_requested.emit)
         row = QHBoxLayout()
-        for kind, (text, does) in TOOLS.items():
-            button = QPushButton(text)
-            button.setToolTip(does)
-            button.setCheckable(True)
-            button.clicked.connect(
-                lambda checked, kind=kind: self.tool_requested.emit({"kind": kind if checked else ""})
-            )
-            self.buttons[kind] = button
+        for button in self.buttons.values():
             row.addWidget(button, 1)
         self.target = QComboBox()
         self.target.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
