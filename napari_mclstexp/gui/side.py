@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QCoreApplication, QEvent, Qt
 
 from napari_mclstexp.gui.slides import spatial
 from napari_mclstexp.gui.spot_view import SpotView
@@ -58,12 +58,15 @@ class Side:
         for part in (self.navigator, self.comparison):
             if part is not None:
                 part.close_down()
-        self.navigator = self.comparison = None
-        if getattr(self._viewer.window, "_qt_window", None) is not None:
-            for widget in self._widgets.values():
-                if widget.parent() is not None:
-                    self._viewer.window.remove_dock_widget(widget)
+        open_window = getattr(self._viewer.window, "_qt_window", None) is not None
+        for widget in self._widgets.values():
+            if open_window and widget.parent() is not None:
+                self._viewer.window.remove_dock_widget(widget)
+            # at once: a widget without a parent that lives until the interpreter ends can crash its exit
+            widget.deleteLater()
+            QCoreApplication.sendPostedEvents(widget, QEvent.Type.DeferredDelete)
         self._widgets.clear()
+        self.navigator = self.comparison = self.spot = self.measures = None
 
     def _dock(self, name: str, widget: QWidget, area: str) -> None:
         """Show a widget in a dock of its own; a dock that a person closed is gone, and is made anew."""

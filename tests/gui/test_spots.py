@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtWidgets import QDockWidget, QLabel, QPushButton, QToolTip
+from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QPushButton, QToolTip
 
 from napari_mclstexp.core.bundle import load_bundle, save_bundle
 
@@ -92,3 +92,24 @@ def test_a_closed_card_comes_back(window: Window, slide: Path, bundle: Path) -> 
     assert "not measured" in side.spot.statement.text()
     window.shot("spot_3_card_again")
     close("Close")
+
+
+def test_card_and_measurements_go_with_the_dock(window: Window, slide: Path, bundle: Path) -> None:
+    """What outlives the window without a parent can crash the interpreter at its exit: it did, in PyQt."""
+    window.open(slide)
+    window.set_bundle(bundle)
+    result = window.predict()
+    side = window.dock.side
+    window.click_canvas(window.screen_of(*result.grid.centres_px[len(result.grid) // 2]))
+    window.qtbot.waitUntil(lambda: side.spot is not None and side.spot.isVisible())
+    window.click(window.dock.domain_panel.measure)
+    window.qtbot.waitUntil(lambda: side.measures is not None and side.measures.table.rowCount() > 0)
+    window.wait_idle()
+    ours = {"SpotView", "MeasureView", "Navigator", "MclstexpDock"}
+
+    def alive() -> set[str]:
+        return ours & {type(widget).__name__ for widget in QApplication.allWidgets()}
+
+    assert alive() == ours
+    window.click(window.dock.parent().titleBarWidget().findChild(QPushButton, "QTitleBarCloseButton"))
+    window.qtbot.waitUntil(lambda: alive() <= {"MclstexpDock"})
