@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
-from scipy.spatial import Delaunay
+from scipy.spatial import Delaunay, cKDTree
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,24 +93,42 @@ def _middles(triangles: Delaunay) -> NDArray[np.float64]:
     return np.asarray(a + np.where(np.isfinite(offset), offset, np.inf))
 
 
-def _filled(points: NDArray[np.float64], own: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Widen outlines (N,) to just beyond the middle of each gap that they would leave between three spots."""
-    found = triangles_of(points)
+def _filled(
+    points: NDArray[np.float64], cut: NDArray[np.intp], own: NDArray[np.object_]
+) -> NDArray[np.object_]:
+    """Widen the outlines of some points to just beyond the middle of each gap that they would leave.
+
+    Parameters
+    ----------
+    points : numpy.ndarray
+        (N, 2) all points, pitches.
+    cut : numpy.ndarray
+        (C,) rows of those whose outlines count.
+    own : numpy.ndarray
+        (C,) their outlines.
+
+    Returns
+    -------
+    numpy.ndarray
+        (C,) polygons.
+    """
+    apart, _ = cKDTree(points[cut]).query(points, distance_upper_bound=2 * JOINED)
+    near = np.flatnonzero(np.isfinite(apart))  # no other is within a circle through a point that is cut
+    found = triangles_of(points[near])
     if found is None:
         return own
     triangles, radius = found
     gaps = (radius > 0.98 * GIVEN_REACH) & (radius <= JOINED)  # an outline is a polygon within its circle
-    at = triangles.simplices[gaps].ravel()
+    at = near[triangles.simplices[gaps].ravel()]
     beyond = points[at] + BEYOND * (np.repeat(_middles(triangles)[gaps], 3, axis=0) - points[at])
-    wide = np.unique(at)
-    corners, of = shapely.get_coordinates(own[wide], return_index=True)
-    rows = np.concatenate([wide[of], at])
+    row = np.full(len(points), -1)
+    row[cut] = np.arange(len(cut))
+    at, beyond = row[at[row[at] >= 0]], beyond[row[at] >= 0]
+    corners, of = shapely.get_coordinates(own, return_index=True)
+    rows = np.concatenate([of, at])
     order = np.argsort(rows, kind="stable")
-    every = np.concatenate([corners, beyond])[order]
-    widened = own.copy()
-    spread = shapely.multipoints(every, indices=np.searchsorted(wide, rows[order]))
-    widened[wide] = shapely.convex_hull(spread)
-    return widened
+    spread = shapely.multipoints(np.concatenate([corners, beyond])[order], indices=rows[order])
+    return np.asarray(shapely.convex_hull(spread))
 
 
 def _apart(
@@ -133,7 +151,7 @@ def _apart(
         cut[at[outside]] = True
         cells = shapely.transform(parts, lambda corners: _snapped(corners * unit))
         cut |= ~shapely.is_valid(cells)
-        own = _filled(points, shapely.polygons(outlines))[cut]
+        own = _filled(points, np.flatnonzero(cut), shapely.polygons(outlines[cut]))
         clipped = shapely.intersection(own, shapely.make_valid(parts[cut]))
         in_px = shapely.transform(clipped, lambda corners: corners * unit)
         cells[cut] = shapely.set_precision(in_px, SNAP_PX, mode="valid_output")
