@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
 from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QToolButton, QWidget
 
 from napari_mclstexp.gui.panels.domain import domain_sizes
@@ -52,14 +52,16 @@ class CanvasLegend(QFrame):
         self._grid.setVerticalSpacing(0)
         canvas.installEventFilter(self)
         self._signals = (session.result_changed, session.domains_changed, session.view_changed)
-        for signal in (*self._signals, session.job_changed):
+        for signal in self._signals:
             signal.connect(self._show)
+        session.job_changed.connect(self._show_soon)
         self._show()
 
     def disconnect(self) -> None:
         """Follow the session no longer, and go."""
-        for signal in (*self._signals, self._session.job_changed):
+        for signal in self._signals:
             signal.disconnect(self._show)
+        self._session.job_changed.disconnect(self._show_soon)
         self.parent().removeEventFilter(self)
         self.hide()
         self.deleteLater()
@@ -75,6 +77,9 @@ class CanvasLegend(QFrame):
         self.adjustSize()
         swiped = self._session.source == "swipe" and self._session.view.heatmap
         self.move(EDGE, (canvas.height() - self.height()) // 2 if swiped else EDGE)
+
+    def _show_soon(self) -> None:
+        QTimer.singleShot(0, self._show)  # in a turn of its own: much else is drawn when a job ends
 
     def _show(self) -> None:
         session = self._session

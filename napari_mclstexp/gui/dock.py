@@ -154,6 +154,7 @@ class MclstexpDock(QWidget):
         settling.line_requested.connect(self._draw_line)
         settling.length_given.connect(self._measure_line)
         self.predict_panel.predict_requested.connect(act.predict)
+        self.predict_panel.expected.connect(self.layers.expect_result)
         self.predict_panel.cancel_requested.connect(act.cancel)
         self.predict_panel.keep_requested.connect(act.stop_here)
         self._wire_place()

@@ -46,7 +46,11 @@ class DomainLayer(OwnLayer):
         """Make the layer before there is anything to draw."""
         if not self.drawn:
             nothing = Labels(
-                np.zeros((2, 2), dtype=np.uint8), name=NAME, colormap=_colours(SOME), **spatial(scale)
+                np.zeros((2, 2), dtype=np.uint8),
+                name=NAME,
+                colormap=_colours(SOME),
+                visible=False,
+                **spatial(scale),
             )
             self._add(nothing)
             self.layer.editable = False  # it is painted spot by spot, with the tools of the dock

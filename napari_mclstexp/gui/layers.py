@@ -10,13 +10,14 @@ from napari.layers import Image, Layer
 from qtpy.QtCore import QTimer
 
 from napari_mclstexp.core.limits import colour_limits
-from napari_mclstexp.core.maps import SEQUENTIAL, Map, value_map
+from napari_mclstexp.core.maps import Map, value_map
 from napari_mclstexp.gui.annotation_layer import AnnotationLayer
 from napari_mclstexp.gui.divider import Divider
 from napari_mclstexp.gui.domain_layer import DomainLayer
+from napari_mclstexp.gui.filling import Filling
 from napari_mclstexp.gui.known_line import KnownLine
 from napari_mclstexp.gui.slides import LAYER_NAME, layer_data, read_anew, show_managed, slide_of, spatial
-from napari_mclstexp.gui.spot_map import SpotMap
+from napari_mclstexp.gui.spot_map import HEATMAP, SpotMap
 from napari_mclstexp.gui.statement import Statement
 from napari_mclstexp.gui.unlike_spots import UnlikeSpots
 from napari_mclstexp.gui.writers import Saved
@@ -26,11 +27,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mclstexp.core.maps import Colour
-    from napari_mclstexp.core.progress import Progress
     from napari_mclstexp.core.slide import Slide
     from napari_mclstexp.session import Session
 
-HEATMAP, MEASURED = "Predicted gene", "Measured gene"
+MEASURED = "Measured gene"
 
 
 class Layers:
@@ -55,9 +55,7 @@ class Layers:
         self.line = KnownLine(viewer)
         self._divider = Divider(viewer, lambda at: session.set_view(divider=at))
         self._statement = Statement(viewer, session)
-        self._filling: NDArray[np.float32] | None = None
-        self._filling_gene = ""
-        self._ahead = False
+        self._filling = Filling(viewer, session, self._heatmap, self._domains, self._unlike, self._statement)
         self._provisional = self._left = False
         self._drawn_by, self._hidden = _drawn_by(session), session.view.hidden
         session.slide_changed.connect(self._show_slide)
@@ -81,9 +79,11 @@ class Layers:
         self._left = True
         self._divider.hide()
         self._statement.disconnect()
-        if self._filling is not None or (self._ahead and self._session.result is None):
-            self._drop_result()
+        if self._filling.begun:
             self._statement.hide()
+        if self._filling.going or self._session.result is None:
+            self._drop_result()
+        self._filling.close()
         for name in ("slide", "scale", "result", "domains", "drawing", "gene", "measured", "view", "job"):
             getattr(self._session, f"{name}_changed").disconnect()
 
@@ -126,15 +126,14 @@ class Layers:
             self._drop_result()
             self._show_view()
             return
-        self._show_domains()
-        if not self._ahead:
+        if not self._filling.begun:  # else they are shown when that ends
+            self._show_domains()
             self._show_unlike()
 
     def _show_unlike(self) -> None:
         result = self._session.result
-        if result is not None and not self._left:
+        if result is not None:
             self._unlike.draw(result.grid, result.unlike, self._session.scale)
-            self._unlike.drop_empty()
             self._show_view()
 
     def _show_domains(self) -> None:
@@ -176,9 +175,11 @@ class Layers:
             self._measured.drop()
         else:
             self._measured.draw(measured.grid, counted, session.scale, f"{MEASURED}: {gene}")
-        if self._filling is None and predicted is None:
+        if self._filling.going:
+            pass
+        elif predicted is None:
             self._heatmap.drop()
-        elif self._filling is None:
+        else:
             name = f"{HEATMAP}: {predicted.name}"
             self._heatmap.draw(result.grid, predicted, session.scale, name, session.canvas)
         self._show_view()
@@ -187,64 +188,44 @@ class Layers:
         """Let the map fill in while a prediction runs; show the slide sharp once it is prepared."""
         job = self._session.job
         if job.predicting and job.progress is None:
-            self._make_ahead()
+            self._filling.begin()
         if self._provisional and self._session.slide is not None and self._session.slide.prepared:
             self._provisional = False
             read_anew(self._slide)
         step = job.progress
         if job.running and step is not None and step.grid is not None:
-            self._fill(step)
-        elif not job.running and self._ahead:
-            self._ahead, filled = False, self._filling is not None
-            self._filling = None  # the result takes its place, or what was there before comes back
+            if self._filling.fill(step):
+                self._show_view()
+        elif not job.running and self._filling.begun:
+            filled = self._filling.end()  # the result takes its place, or what was there before comes back
             if self._session.result is None:
                 self._drop_result()
-            if filled:
+            if filled and self._session.gene is not None:
                 self._show_gene()
+            elif filled:
                 self._show_view()
-            QTimer.singleShot(0, self._show_unlike)  # in a turn of its own: the window answers in between
+            for show in (self._settle_domains, self._settle):
+                QTimer.singleShot(0, show)  # each in a turn of its own: the window answers in between
 
-    def _make_ahead(self) -> None:
-        """Make the layers of a result before its prediction begins.
+    def _settle_domains(self) -> None:
+        if not self._left:
+            self._show_domains()
+            self._domains.look(self._session.view.domains)
 
-        napari takes a fifth of a second for each, and longer to draw it first; while the model runs and
-        when its result arrives they are filled alone.
-        """
-        if not self._ahead:
-            scale, layers = self._session.scale, self._viewer.layers
-            self._ahead = True
-            self._domains.prepare(scale)
-            self._heatmap.prepare(scale, HEATMAP)
-            self._unlike.prepare(scale)
-            layers.selection.active = self._heatmap.layer
-            if self._session.result is None:
-                self._statement.say("Predicting")
+    def _settle(self) -> None:
+        if not self._left and not self._filling.going:
+            self._filling.begun = False
+            self._show_unlike()
+            self._show_view()
+
+    def expect_result(self) -> None:
+        """A prediction may begin soon: make its layers."""
+        if self._session.result is None and self._session.slide is not None:
+            self._filling.expect()
 
     def _drop_result(self) -> None:
         for part in (self._unlike, self._heatmap, self._domains, self._annotations):
             part.drop()
-
-    def _fill(self, step: Progress) -> None:
-        scale = self._session.scale
-        canvas = None if step.drawing is None else step.drawing.canvas
-        if self._filling is None or len(self._filling) != len(step.grid):
-            self._filling = np.full(len(step.grid), np.nan, dtype=np.float32)
-            self._filling_gene = self._session.gene if self._session.gene in step.genes else ""
-            self._heatmap.draw(step.grid, _of(self._filling, ""), scale, HEATMAP, canvas)
-            self._show_view()
-            self._domains.look("hidden")  # those of the run before
-        if step.rows is None or not self._heatmap.drawn:
-            return
-        if not self._filling_gene:
-            self._filling_gene = step.genes[int(step.expression.std(axis=0).argmax())]
-        gene = self._filling_gene
-        self._filling[step.rows] = step.expression[:, step.genes.index(gene)]
-        self._heatmap.draw(
-            step.grid, _of(self._filling, gene), scale, f"{HEATMAP}: {gene}, filling in", canvas
-        )
-        self._statement.say(f"{gene}, {step.done:,} of {step.total:,} spots")
-        if step.drawing is not None:
-            self._domains.lie(step.drawing.cells, scale)
 
     def _view_changed(self) -> None:
         drawn_by = _drawn_by(self._session)
@@ -262,7 +243,7 @@ class Layers:
         view, slide = self._session.view, self._session.slide
         if self._slide is not None:
             show_managed(self._slide, view.colour_managed)
-        source = "predicted" if self._filling is not None else self._session.source
+        source = "predicted" if self._filling.going else self._session.source
         swipe = source == "swipe" and view.heatmap and slide is not None
         at = view.divider * slide.width if swipe else 0.0
         self._heatmap.look(
@@ -270,11 +251,6 @@ class Layers:
             opacity=view.opacity,
             between=(-np.inf, at) if swipe else None,
             bar="top_left" if swipe else "top_right",
-        )
-        self._unlike.look(
-            visible=view.heatmap and source != "measured" and self._filling is None,
-            opacity=view.opacity,
-            between=(-np.inf, at) if swipe else None,
         )
         self._measured.look(
             visible=view.heatmap and source != "predicted",
@@ -285,9 +261,15 @@ class Layers:
             self._divider.show(slide, self._session.scale, view.divider)
         else:
             self._divider.hide()
-        if self._filling is None:
+        if not self._filling.going:
             self._statement.show()
+        if not self._filling.begun:
             self._domains.look(view.domains)
+            self._unlike.look(
+                visible=view.heatmap and source != "measured",
+                opacity=view.opacity,
+                between=(-np.inf, at) if swipe else None,
+            )
 
     def _drop(self, layer: Layer | None) -> None:
         if layer is not None and layer in self._viewer.layers:
@@ -307,8 +289,3 @@ def _plain(colour: Colour) -> Colour:
 
 def _within(shown: Map, limits: tuple[float, float]) -> Map:
     return replace(shown, limits=limits)
-
-
-def _of(values: NDArray[np.float32], gene: str) -> Map:
-    """Map of values that are not all there yet."""
-    return Map(gene, values, colour_limits(values), SEQUENTIAL[0], "")

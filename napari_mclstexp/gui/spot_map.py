@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_mclstexp.core.raster import Canvas
     from napari_mclstexp.core.scale import Scale
 
+HEATMAP = "Predicted gene"
 COLUMN = "expression"
 SPOT_SHARE = 0.8
 """Width of a drawn spot over the distance between spots."""
@@ -54,13 +55,13 @@ class SpotMap(OwnLayer):
         self._canvas: Canvas | None = None
         self._between: tuple[float, float] | None = None
 
-    def prepare(self, scale: Scale | None, name: str) -> None:
+    def prepare(self, scale: Scale | None) -> None:
         """Make the layer before there is anything to draw."""
         if not self.drawn:
             nothing = Map("", np.zeros(0, dtype=np.float32), (0.0, 1.0), SEQUENTIAL[0], "")
             self._kind, self._grid, self._canvas = (False, None), None, None
             self._add(_points(np.zeros((0, 2)), 1.0, nothing, scale))
-            self.layer.name = name
+            self.layer.name = HEATMAP
 
     def draw(
         self,

@@ -40,6 +40,12 @@ class Statement:
         """Follow the size of the canvas no longer."""
         self._viewer.canvas.events.size.disconnect(self._wrap)
 
+    def prepare(self) -> None:
+        """Let napari make the text on the canvas, which takes it long, before there is anything to say."""
+        overlay = self._viewer.canvas.overlays.text
+        if not overlay.visible:
+            overlay.text, overlay.visible = "", True
+
     def say(self, text: str, statement: str = STATEMENT) -> None:
         """Say a text, and what it is."""
         self._said = f"{text}\n{statement}"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_mclstexp.core.scale import Scale
 
 NAME = "Unlike the reference"
+NONE, NOT_TOLD = "none", "not told by this model"
 GREY = "#9a9a9a"
 
 
@@ -38,27 +39,33 @@ class UnlikeSpots(OwnLayer):
             return
         self._add(
             Points(
-                np.zeros((0, 2)), name=NAME, face_color=GREY, border_width=0, symbol="cross", **spatial(scale)
+                np.zeros((0, 2)),
+                name=NAME,
+                face_color=GREY,
+                border_width=0,
+                symbol="cross",
+                visible=False,
+                **spatial(scale),
             )
         )
         self.layer.editable = False
         take_fitting_slices(self.layer)
 
     def draw(self, grid: SpotGrid, unlike: NDArray[np.bool_] | None, scale: Scale | None) -> None:
-        """Draw the spots of (N,) bool that are unlike; None where that is not known."""
-        if self.drawn or (unlike is not None and unlike.any()):
+        """Draw the spots of (N,) bool that are unlike; None where that is not known.
+
+        Where there are none the layer stays, unseen: to take it away would take napari half a second.
+        """
+        shown = np.zeros(len(grid), dtype=bool) if unlike is None else unlike
+        if self.drawn or shown.any():
             self.prepare(scale)
-            shown = np.zeros(len(grid), dtype=bool) if unlike is None else unlike
             move_points(self.layer, grid.centres_px[shown], SPOT_SHARE * min(pitch_px(grid)))
             place(self.layer, **spatial(scale))
-
-    def drop_empty(self) -> None:
-        """Take the layer away where it shows nothing."""
-        if self.drawn and not len(self.layer.data):
-            self.drop()
+            none = NOT_TOLD if unlike is None else NONE
+            change(self.layer, name=NAME if shown.any() else f"{NAME}: {none}")
 
     def look(self, *, visible: bool, opacity: float, between: tuple[float, float] | None = None) -> None:
         """Show or hide them, or those alone whose x lies between two full-resolution px."""
         if self.drawn:
-            change(self.layer, visible=visible, opacity=opacity)
+            change(self.layer, visible=visible and len(self.layer.data) > 0, opacity=opacity)
             show_between(self.layer, between)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from magicgui import magicgui
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QEvent, QObject, Signal
+from qtpy.QtGui import QEnterEvent
 from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_mclstexp.core.device import DEVICES
@@ -34,6 +35,8 @@ class PredictPanel(QGroupBox):
     cancel_requested = Signal()
     keep_requested = Signal()
     estimate_requested = Signal(object)
+    expected = Signal()
+    """The pointer is at the form or its button, so that a prediction may follow."""
 
     def __init__(
         self,
@@ -111,7 +114,21 @@ class PredictPanel(QGroupBox):
         session.scale_changed.connect(self._ask_estimate)
         session.job_changed.connect(self._show)
         session.estimate_changed.connect(self._show)
+        self.predict_button.installEventFilter(self)
         self._show()
+
+    def enterEvent(self, event: QEnterEvent) -> None:  # noqa: D102 - Qt's name
+        super().enterEvent(event)
+        self._expect()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: D102 - Qt's name
+        if event.type() in (QEvent.Type.Enter, QEvent.Type.FocusIn):
+            self._expect()
+        return super().eventFilter(watched, event)
+
+    def _expect(self) -> None:
+        if self.predict_button.isEnabled():
+            self.expected.emit()
 
     def request(self) -> PredictRequest:
         """What the form asks for."""
