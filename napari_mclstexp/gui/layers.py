@@ -195,7 +195,7 @@ class Layers:
         step = job.progress
         if job.running and step is not None and step.grid is not None:
             if self._filling.fill(step):
-                self._show_view()
+                QTimer.singleShot(0, self._show_view)
         elif not job.running and self._filling.begun:
             filled = self._filling.end()  # the result takes its place, or what was there before comes back
             if self._session.result is None:
@@ -243,11 +243,12 @@ class Layers:
         view, slide = self._session.view, self._session.slide
         if self._slide is not None:
             show_managed(self._slide, view.colour_managed)
-        source = "predicted" if self._filling.going else self._session.source
+        going = self._filling.going
+        source = "predicted" if going else self._session.source
         swipe = source == "swipe" and view.heatmap and slide is not None
         at = view.divider * slide.width if swipe else 0.0
         self._heatmap.look(
-            visible=view.heatmap and source != "measured",
+            visible=view.heatmap and source != "measured" and (going or self._session.result is not None),
             opacity=view.opacity,
             between=(-np.inf, at) if swipe else None,
             bar="top_left" if swipe else "top_right",
@@ -261,7 +262,7 @@ class Layers:
             self._divider.show(slide, self._session.scale, view.divider)
         else:
             self._divider.hide()
-        if not self._filling.going:
+        if not going:
             self._statement.show()
         if not self._filling.begun:
             self._domains.look(view.domains)

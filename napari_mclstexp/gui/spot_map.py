@@ -60,7 +60,9 @@ class SpotMap(OwnLayer):
         if not self.drawn:
             nothing = Map("", np.zeros(0, dtype=np.float32), (0.0, 1.0), SEQUENTIAL[0], "")
             self._kind, self._grid, self._canvas = (False, None), None, None
-            self._add(_points(np.zeros((0, 2)), 1.0, nothing, scale))
+            layer = _points(np.zeros((0, 2)), 1.0, nothing, scale)
+            layer.visible = False  # nor its colour bar
+            self._add(layer)
             self.layer.name = HEATMAP
 
     def draw(

@@ -41,7 +41,6 @@ class ResumeBar(QFrame):
 
     def _show(self) -> None:
         kept: Kept | None = self._session.kept
-        self.setVisible(kept is not None and self._session.result is None)
         for button in (self.resume, self.forget):
             button.setEnabled(not self._session.job.running)
         if kept is not None:
@@ -50,3 +49,4 @@ class ResumeBar(QFrame):
             edits = " and an edit of its domains" if kept.edits == 1 else edits
             spots = f" of {kept.spots:,} spots" if kept.spots else ""
             self.text.setText(f"A prediction{spots}{edits} was kept from {when}.")
+        self.setVisible(kept is not None and self._session.result is None)  # with its text, for its height
