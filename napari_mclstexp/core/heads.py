@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from napari_mclstexp.core.context import DESCRIBED
+from napari_mclstexp.core.nearest import lengths
 from napari_mclstexp.core.retrieval import gather, match
 from napari_mclstexp.errors import BundleError
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mclstexp.core.context import Seen
-    from napari_mclstexp.core.retrieval import Matches, Weighting
+from napari_mclstexp.core.retrieval import Matches, Weighting
 
 Head = Literal["retrieval", "retrieval-softmax", "ridge", "mean"]
 HEADS: tuple[Head, ...] = ("retrieval", "retrieval-softmax", "ridge", "mean")
@@ -25,7 +27,7 @@ HEADS: tuple[Head, ...] = ("retrieval", "retrieval-softmax", "ridge", "mean")
 the cosine; ``ridge``: a linear map of image features and appearance; ``mean``: of retrieval and ridge."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Bank:
     """Reference spots, and how they are retrieved.
 
@@ -48,6 +50,11 @@ class Bank:
     k: int
     weighting: Weighting
     temperature: float
+
+    @cached_property
+    def lengths(self) -> NDArray[np.float64]:
+        """(M,) float64 lengths of the embeddings."""
+        return lengths(self.embeddings)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,7 +148,12 @@ def predict_by(
     """
     weighting = "softmax" if head == "retrieval-softmax" else bank.weighting
     matches = match(
-        seen.embeddings, bank.embeddings, bank.k, weighting=weighting, temperature=bank.temperature
+        seen.embeddings,
+        bank.embeddings,
+        bank.k,
+        weighting=weighting,
+        temperature=bank.temperature,
+        bank_lengths=bank.lengths,
     )
     mean, spread = gather(matches, bank.values)
     if ridge is not None and head in ("ridge", "mean"):

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy import sparse
 
+from napari_mclstexp.core.nearest import lengths, nearest
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -22,12 +24,6 @@ WEIGHTINGS: tuple[Weighting, ...] = ("inverse-square", "softmax")
 
 EPSILON = 1e-8
 """Added to squared distances, so that an exact match has a finite weight."""
-
-QUERY_ROWS, BANK_ROWS = 512, 16_384
-"""Queries, and spots of the bank, whose similarities are held at once: 64 MiB, however large the bank."""
-
-DECIMALS = 12
-"""Of a cosine that count in the order: the last digits go by how the sum was blocked."""
 
 BLOCK_BYTES = 64 * 2**20
 """Bound on the expression that is gathered at once."""
@@ -59,6 +55,7 @@ def match(
     *,
     weighting: Weighting = "inverse-square",
     temperature: float = 0.1,
+    bank_lengths: NDArray[np.float64] | None = None,
 ) -> Matches:
     """Find the k most similar bank rows of each query, exactly.
 
@@ -75,6 +72,8 @@ def match(
         `temperature`.
     temperature : float
         Of the softmax.
+    bank_lengths : numpy.ndarray, optional
+        (M,) float64 of :func:`.nearest.lengths`, where they are known.
 
     Returns
     -------
@@ -82,74 +81,15 @@ def match(
         Indices, cosines and weights, each (N, k).
     """
     k = min(k, len(bank))
-    unit, length = _unit(queries)
-    indices = np.zeros((len(queries), k), dtype=np.int64)
-    cosine = np.full((len(queries), k), -np.inf)
-    bank_length = np.empty(len(bank))
-    for start in range(0, len(bank), BANK_ROWS):
-        spots = slice(start, start + BANK_ROWS)
-        block, bank_length[spots] = _unit(bank[spots])
-        for rows in _query_rows(len(queries)):
-            _keep_nearest(indices[rows], cosine[rows], unit[rows] @ block.T, start)
-    weights = np.empty_like(cosine)
-    for rows in _query_rows(len(queries)):
-        near = cosine[rows]
-        if weighting == "softmax":
-            raw = np.exp((near - near[:, :1]) / temperature)
-        else:
-            a, b = length[rows, None], bank_length[indices[rows]]
-            raw = 1.0 / (np.maximum(a * a + b * b - 2.0 * a * b * near, 0.0) + EPSILON)
-        weights[rows] = raw / raw.sum(axis=1, keepdims=True)
-    return Matches(indices, cosine, weights)
-
-
-def _query_rows(count: int) -> list[slice]:
-    return [slice(start, start + QUERY_ROWS) for start in range(0, count, QUERY_ROWS)]
-
-
-def _unit(rows: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rows (N, D) in float64 at unit length, and their lengths (N,)."""
-    values = rows.astype(np.float64)
-    length = np.linalg.norm(values, axis=1)
-    values /= np.maximum(length, 1e-12)[:, None]
-    return values, length
-
-
-def _keep_nearest(
-    indices: NDArray[np.int64], cosine: NDArray[np.float64], similarity: NDArray[np.float64], start: int
-) -> None:
-    """Let a block of the bank into the nearest so far, in place.
-
-    What is as near as the last of them comes later in the bank and stays out: equal ones are taken in order
-    of the rows, however many they are.
-
-    Parameters
-    ----------
-    indices, cosine : numpy.ndarray
-        (n, k) rows of the bank and their cosines, nearest first; -inf where there is none yet.
-    similarity : numpy.ndarray
-        (n, B) cosines with the block.
-    start : int
-        The block's first row in the bank.
-    """
-    (count, width), k = similarity.shape, cosine.shape[1]
-    margin = 0.5 * 10.0**-DECIMALS
-    enters = similarity > np.round(cosine[:, -1:], DECIMALS) + margin
-    most = enters.sum(axis=1).max(initial=0)
-    if most > 2 * k:  # the first blocks: of a block, no more than its own k nearest and their equals
-        last = np.partition(similarity, width - k, axis=1)[:, width - k, None]
-        enters &= similarity > last - 2 * margin
-        most = enters.sum(axis=1).max()
-    if most == 0:
-        return
-    query, spot = np.nonzero(enters)
-    place = k + np.arange(len(query)) - np.searchsorted(query, np.arange(count))[query]
-    known = np.pad(indices, ((0, 0), (0, most)))
-    values = np.pad(cosine, ((0, 0), (0, most)), constant_values=-np.inf)
-    known[query, place], values[query, place] = start + spot, similarity[query, spot]
-    nearest = np.argsort(-np.round(values, DECIMALS), axis=1, kind="stable")[:, :k]
-    indices[:] = np.take_along_axis(known, nearest, axis=1)
-    cosine[:] = np.take_along_axis(values, nearest, axis=1)
+    if bank_lengths is None:
+        bank_lengths = lengths(bank)
+    indices, cosine = nearest(queries, bank, k, bank_lengths)
+    if weighting == "softmax":
+        weights = np.exp((cosine - cosine[:, :1]) / temperature)
+    else:
+        a, b = lengths(queries)[:, None], bank_lengths[indices]
+        weights = 1.0 / (np.maximum(a * a + b * b - 2.0 * a * b * cosine, 0.0) + EPSILON)
+    return Matches(indices, cosine, weights / weights.sum(axis=1, keepdims=True))
 
 
 def gather(

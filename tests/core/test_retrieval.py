@@ -72,7 +72,7 @@ def test_equal_matches_have_effective_k_k() -> None:
 
 
 def test_any_number_of_equal_matches_come_in_order_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_mclstexp.core.retrieval.BANK_ROWS", 64)
+    monkeypatch.setattr("napari_mclstexp.core.nearest.BANK_ROWS", 64)
     bank = np.repeat(np.random.default_rng(0).normal(size=(5, 16)), 300, axis=0)
     found = match(bank[[0, 450]], bank, 40)
     np.testing.assert_array_equal(found.indices, [np.arange(40), np.arange(300, 340)])
@@ -188,15 +188,16 @@ def test_corrected_spots_hear_only_their_neighbourhood_and_move_with_it() -> Non
 
 
 def test_blocks_of_the_bank_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from napari_mclstexp.core import retrieval
+    from napari_mclstexp.core import nearest, retrieval
 
     rng = np.random.default_rng(3)
     bank, asked = rng.normal(size=(500, 16)), rng.normal(size=(40, 16))
     bank[300:320] = bank[100:120]  # equal ones, far apart
     values = rng.normal(size=(500, 7)).astype(np.float32)
     whole = match(asked, bank, 30)
-    monkeypatch.setattr(retrieval, "QUERY_ROWS", 7)
-    monkeypatch.setattr(retrieval, "BANK_ROWS", 13)
+    monkeypatch.setattr(nearest, "QUERY_ROWS", 7)
+    monkeypatch.setattr(nearest, "BANK_ROWS", 13)
+    monkeypatch.setattr(nearest, "SPARE", 3)
     parts = match(asked, bank, 30)
     cosine = (asked @ bank.T) / np.outer(np.linalg.norm(asked, axis=1), np.linalg.norm(bank, axis=1))
     by_hand = np.argsort(-np.round(cosine, 12), axis=1, kind="stable")[:, :30]

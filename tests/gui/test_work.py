@@ -93,6 +93,7 @@ def test_work_is_taken_up_again(predicted: Window, slide: Path, other_slide: Pat
     bar, session = window.dock.resume_bar, window.dock.session
     window.qtbot.waitUntil(bar.isVisible)
     assert f"{len(result.grid):,} spots and an edit of its domains" in bar.text.text()
+    assert bar.text.height() >= bar.text.heightForWidth(bar.text.width()), "its lines are cut off"
     window.shot("resume_1_offered")
     window.click(bar.resume)
     window.qtbot.waitUntil(lambda: session.result is not None)
