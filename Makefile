@@ -57,7 +57,7 @@ TRAINING := build/synthetic_training
 sample-data: $(STAMP)  ## make sample_data/ again: the slide, and the bundle by training
 	$(PY) -m napari_mclstexp.training.synthetic sample_data --training $(TRAINING)
 	.venv/bin/mclstexp train $(foreach n,1 2 3,$(TRAINING)/synthetic_train_$(n).h5ad) \
-	  --out sample_data/demo_bundle --overwrite --epochs 8 --genes 60 --patch-px 64 --top-k 50 \
+	  --out sample_data/demo_bundle --overwrite --epochs 16 --genes 60 --patch-px 64 --top-k 50 \
 	  --licence BSD-3-Clause
 
 wheel: $(STAMP)  ## build the wheel into dist/

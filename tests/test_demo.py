@@ -13,6 +13,11 @@ import anndata as ad
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.metrics import adjusted_rand_score
+
+from napari_mclstexp.core.domains import find_domains
+from napari_mclstexp.core.result_file import load_result
+from napari_mclstexp.samples import sample_measured_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +32,14 @@ def demo(out: Path, *more: str) -> subprocess.CompletedProcess[str]:
     hidden = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
     command = [sys.executable, "-m", "napari_mclstexp.cli", "demo", "--out", str(out), *more]
     return subprocess.run(command, env=hidden, capture_output=True, text=True, timeout=600)
+
+
+def agreement(result: Path, count: int) -> float:
+    """Adjusted Rand index of the fused method's domains with the regions that the sample was drawn by."""
+    found = load_result(result)
+    regions = ad.read_h5ad(sample_measured_path()).obs["region"]
+    labels = find_domains(found, count, 0, "fused").domains.labels
+    return float(adjusted_rand_score(regions.loc[list(found.grid.ids)], labels))
 
 
 def test_demo_without_a_display(tmp_path: Path) -> None:
@@ -46,6 +59,7 @@ def test_demo_without_a_display(tmp_path: Path) -> None:
     assert result.n_obs > 800
     assert result.obs["domain"].nunique() == 7
     assert (out / "domains.geojson").stat().st_size > 10_000
+    assert np.mean([agreement(out / "result.h5ad", count) for count in (4, 5, 6, 7)]) >= 0.8
 
     # What the demo did not make, it does not replace.
     (out / "spots.csv").write_text("mine", encoding="utf-8")
