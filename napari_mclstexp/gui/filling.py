@@ -80,8 +80,14 @@ class Filling:
         """Get ready for the spots of a prediction."""
         self.begun = True
         self.expect()
+        QTimer.singleShot(0, self._select)
         if self._session.result is None:
             self._statement.say("Predicting")
+
+    def _select(self) -> None:
+        """Select the map: keys of the slide's or the domains' layer would take the place of ours."""
+        if self.begun and not self._closed and self._heatmap.drawn:
+            self._viewer.layers.selection.active = self._heatmap.layer
 
     def close(self) -> None:
         """Make no layer any more."""

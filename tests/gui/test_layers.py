@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtTest import QTest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +83,7 @@ def test_renamed_and_foreign_layers(predicted: Window, other_slide: Path) -> Non
     own = predicted.viewer.add_points([[100, 100]], name="my notes", units=("um", "um"))
     predicted.pick_gene("DCN")
     predicted.predict()
-    assert len(predicted.viewer.layers) == 4
+    assert len(predicted.viewer.layers) == 5
     assert predicted.notes() == []
     predicted.open(other_slide)
     assert own in predicted.viewer.layers
@@ -137,12 +138,47 @@ def test_order_of_layers(predicted: Window) -> None:
     """Finding domains again does not lay them over the heatmap, nor does it change what is selected."""
     window, layers = predicted, predicted.viewer.layers
     order = [layer.name for layer in layers]
-    assert [name.split(":")[0] for name in order] == ["H&E", "Domains", "Predicted gene"]
+    assert [name.split(":")[0] for name in order] == [
+        "H&E",
+        "Domains",
+        "Predicted gene",
+        "Unlike the reference",
+    ]
     layers.selection.active = window.layer("H&E")
     window.click(window.dock.domain_panel.find)
     window.wait_idle()
     assert [layer.name for layer in layers] == order
     assert layers.selection.active is window.layer("H&E")
+
+
+def test_layers_of_a_prediction_are_made_ahead_and_unseen(window: Window, slide: Path, bundle: Path) -> None:
+    """They are there when the pointer comes to the button; what is selected stays so, none is seen."""
+    window.open(slide)
+    window.set_bundle(bundle)
+    window.set_mpp("0.5")
+    shown = window.layer("H&E")
+    window.viewer.layers.selection.active = shown
+    QTest.mouseMove(window.predict_button)
+    window.qtbot.waitUntil(lambda: len(window.viewer.layers) == 4)
+    window.settle()
+    assert [layer.name for layer in window.viewer.layers if layer.visible] == ["H&E"]
+    assert window.viewer.layers.selection.active is shown
+    assert not window.viewer.canvas.overlays.text.text
+    made = list(window.viewer.layers)
+    window.shot("layers_made_ahead")
+    window.predict()
+    assert list(window.viewer.layers) == made
+    assert window.viewer.layers.selection.active is window.layer("Predicted gene")
+    assert window.layer("Unlike the reference").name.endswith(": none")
+    assert not window.layer("Unlike the reference").visible
+
+    # Another slide, and the dock closed: they go where nothing was predicted.
+    window.open(slide)
+    QTest.mouseMove(window.dock.slide_panel.mpp)
+    QTest.mouseMove(window.predict_button)
+    window.qtbot.waitUntil(lambda: len(window.viewer.layers) == 4)
+    window.dock.shut()
+    assert [layer.name for layer in window.viewer.layers] == ["H&E"]
 
 
 def test_number_of_domains_holds_for_the_next_prediction(predicted: Window) -> None:

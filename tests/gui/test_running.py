@@ -99,7 +99,7 @@ def test_dock_closed_in_mid_run_and_opened_again(ready: Window, other_slide: Pat
     assert window.dock.slide_panel.name.text() == "CANARY_Jane_Doe_1961.tif", "the slide is not taken over"
     window.set_bundle(bundle)
     window.predict()
-    assert len(window.viewer.layers) == 3
+    assert len(window.viewer.layers) == 4
     window.open(other_slide)
     assert [layer.name for layer in window.viewer.layers] == ["H&E"]
     assert window.notes() == []
@@ -136,4 +136,4 @@ def test_same_slide_opened_twice(ready: Window, slide: Path) -> None:
     assert [layer.name for layer in window.viewer.layers].count("H&E") == 1
     window.shot("twice")
     window.predict()
-    assert len(window.viewer.layers) == 3
+    assert len(window.viewer.layers) == 4
