@@ -158,6 +158,10 @@ def predict(
     ] = "kmeans",
     batch_size: Annotated[int | None, typer.Option(help="Patches a forward pass.")] = None,
     device: Device = "auto",
+    backend: Annotated[
+        str | None,
+        typer.Option(help="torch, fused or onnxruntime (CPU), half (GPU); the fastest by default."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same domains.")] = 0,
     plane: Plane = None,
     overwrite: Overwrite = False,
@@ -193,6 +197,7 @@ def predict(
                 domain_method=domain_method,
                 batch_size=batch_size,
                 device=device,
+                backend=backend,
                 seed=seed,
             )
         )

@@ -15,6 +15,8 @@ from napari_mclstexp.errors import DeviceError, ModelError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from napari_mclstexp.core.backends import Encode
+
 BATCH = 256
 
 
@@ -69,7 +71,9 @@ def encode_spots(
 
 
 @torch.inference_mode()
-def encode_patches(model: MclSTExp, patches: NDArray[np.uint8], device: torch.device) -> Queries:
+def encode_patches(
+    model: MclSTExp, patches: NDArray[np.uint8], device: torch.device, encode: Encode | None = None
+) -> Queries:
     """Encode patches.
 
     Parameters
@@ -80,6 +84,8 @@ def encode_patches(model: MclSTExp, patches: NDArray[np.uint8], device: torch.de
         (B, P, P, 3) uint8 RGB.
     device : torch.device
         Where to compute.
+    encode : callable, optional
+        See :func:`.backends.image_backend`; the model's own image encoder by default.
 
     Returns
     -------
@@ -95,7 +101,7 @@ def encode_patches(model: MclSTExp, patches: NDArray[np.uint8], device: torch.de
     """
     try:
         pixels = torch.from_numpy(patches).to(device).permute(0, 3, 1, 2).float() / 255.0
-        features = model.image_encoder(pixels)
+        features = (encode or model.image_encoder)(pixels)
         embeddings = model.embed_features(features).float().cpu().numpy()
     except torch.OutOfMemoryError as error:
         msg = (

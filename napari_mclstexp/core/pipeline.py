@@ -72,6 +72,7 @@ def predict_and_label(
     domain_method: str = "kmeans",
     batch_size: int | None = None,
     device: str = "auto",
+    backend: str | None = None,
     seed: int = 0,
 ) -> Generator[Progress, None, Result]:
     """Lay spots, predict their expression and find domains.
@@ -84,7 +85,7 @@ def predict_and_label(
         As in :func:`.predict.predict`.
     grid, spots, tissue, regions
         As in :func:`lay_spots`.
-    top_k, head, batch_size, device, seed
+    top_k, head, batch_size, device, backend, seed
         As in :func:`.predict.predict`.
     domains : int
         Number of domains.
@@ -116,7 +117,16 @@ def predict_and_label(
     whole, mask = lay_with_mask(slide, scale, grid, spots, tissue)
     laid = whole if regions is None else regions.kept(whole)
     result = yield from predict(
-        slide, bundle, laid, scale, top_k=top_k, head=head, batch_size=batch_size, device=device, seed=seed
+        slide,
+        bundle,
+        laid,
+        scale,
+        top_k=top_k,
+        head=head,
+        batch_size=batch_size,
+        device=device,
+        backend=backend,
+        seed=seed,
     )
     about = replace(
         result.provenance,

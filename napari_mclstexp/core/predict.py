@@ -13,6 +13,7 @@ import torch
 from napari_mclstexp import __version__
 from napari_mclstexp.core import trust
 from napari_mclstexp.core.appearance import APPEARANCE
+from napari_mclstexp.core.backends import check_backend, fastest, image_backend, told_as
 from napari_mclstexp.core.context import Neighbours, Queries, Seen
 from napari_mclstexp.core.device import choose_device
 from napari_mclstexp.core.encode import encode_patches
@@ -52,6 +53,7 @@ def predict(
     head: Head | None = None,
     batch_size: int | None = None,
     device: str = "auto",
+    backend: str | None = None,
     seed: int = 0,
 ) -> Generator[Progress, None, Result]:
     """Predict the expression of every spot.
@@ -78,6 +80,9 @@ def predict(
         beyond rounding.
     device : {"auto", "cpu", "cuda", "mps"}
         Where the network runs.
+    backend : str, optional
+        How; see :data:`.backends.BACKENDS`. The fastest by default. It does not change the outcome beyond
+        rounding.
     seed : int
         Recorded with the result; prediction itself draws nothing at random.
 
@@ -98,7 +103,7 @@ def predict(
     """
     slide.check_for_model()
     spec = bundle.spec
-    how = _chosen(bundle, top_k, head, batch_size, device)
+    how = _chosen(bundle, top_k, head, batch_size, device, backend)
     field = Field(spec.patch_px, spec.field_um)
     field.size_px(scale)
     total = done = len(grid)
@@ -106,6 +111,10 @@ def predict(
     network = bundle.network().to(how.device)
     if how.device.type != "mps":
         network = network.to(memory_format=torch.channels_last)
+    if not how.backend:
+        name = yield from fastest(network, how.device, spec.patch_px, how.batch, total)
+        how = replace(how, backend=name)
+    encode = image_backend(how.backend, network)
 
     queries = Queries(
         np.empty((total, IMAGE_FEATURES), np.float32),
@@ -115,7 +124,7 @@ def predict(
     spots = _Spots.empty(total, len(spec.genes), min(how.bank.k, trust.SHOWN))
     began = time.monotonic()
     for rows, patches in read_batches(slide, grid.centres_px, field, scale, how.batch):
-        found = encode_patches(network, patches, how.device)
+        found = encode_patches(network, patches, how.device, encode)
         queries.put(rows, found)
         spots.take(rows, found.seen_among(None), how)
         left = (time.monotonic() - began) / rows.stop * (total - rows.stop)
@@ -166,6 +175,7 @@ class _How:
     head: Head
     batch: int
     device: torch.device
+    backend: str
 
     @property
     def usual(self) -> bool:
@@ -174,7 +184,12 @@ class _How:
 
 
 def _chosen(
-    bundle: Bundle, top_k: int | None, head: Head | None, batch_size: int | None, device: str
+    bundle: Bundle,
+    top_k: int | None,
+    head: Head | None,
+    batch_size: int | None,
+    device: str,
+    backend: str | None,
 ) -> _How:
     spec = bundle.spec
     chosen = choose_device(device)
@@ -187,7 +202,8 @@ def _chosen(
     if batch < 1:
         msg = f"A batch of {batch} patches cannot be. Choose 1 or more."
         raise DeviceError(msg)
-    return _How(bundle, bundle.bank(k), chosen_head, batch, chosen)
+    named = "" if backend is None else check_backend(backend, chosen)
+    return _How(bundle, bundle.bank(k), chosen_head, batch, chosen, named)
 
 
 def _look_around(
@@ -222,7 +238,7 @@ def _provenance(slide: Slide, grid: SpotGrid, scale: Scale | None, how: _How) ->
         patch_px=spec.patch_px,
         top_k=how.bank.k,
         weighting=spec.weighting,
-        backend=f"torch {torch.__version__}",
+        backend=told_as(how.backend),
         device=how.device.type,
         batch_size=how.batch,
         threads=torch.get_num_threads(),

@@ -252,6 +252,7 @@ def _parts(recipe: Recipe) -> tuple[str, str]:
         "domain_method": about.domain_method,
         "batch_size": about.batch_size,
         "device": about.device,
+        "backend": about.backend.partition(" ")[0],
         "seed": about.seed,
     }
     lines = [
