@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
-from scipy.spatial import Delaunay, cKDTree
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from scipy.spatial import Delaunay
 
     from napari_mclstexp.core.grid import SpotGrid
     from napari_mclstexp.core.result import Domains
@@ -73,6 +73,8 @@ def triangles_of(points: NDArray[np.float64]) -> tuple[Delaunay, NDArray[np.floa
 
     None for fewer than three points. Of four spots in a square a triangle is half, with their circle.
     """
+    from scipy.spatial import Delaunay
+
     if len(points) < 3:
         return None
     triangles = Delaunay(points, qhull_options="QJ")  # points in one line, too
@@ -112,6 +114,8 @@ def _filled(
     numpy.ndarray
         (C,) polygons.
     """
+    from scipy.spatial import cKDTree
+
     apart, _ = cKDTree(points[cut]).query(points, distance_upper_bound=2 * JOINED)
     near = np.flatnonzero(np.isfinite(apart))  # no other is within a circle through a point that is cut
     found = triangles_of(points[near])

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 from napari_mclstexp.core.adjacency import adjacency, smoothing
 from napari_mclstexp.errors import DomainError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from scipy import sparse
 
     from napari_mclstexp.core.grid import SpotGrid
     from napari_mclstexp.core.result import Result
@@ -96,6 +96,8 @@ def describe(result: Result, method: str, seed: int) -> NDArray[np.float64]:
 
 def _alike(near: sparse.csr_matrix, values: NDArray[np.float64]) -> sparse.csr_matrix:
     """Neighbours (N, N) weighted by how like they are, so that a border between tissues stays sharp."""
+    from scipy import sparse
+
     pairs = near.tocoo()
     apart = ((values[pairs.row] - values[pairs.col]) ** 2).sum(axis=1)
     usual = np.median(apart) if len(apart) else 0.0

@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-from scipy.ndimage import uniform_filter
 
 from napari_mclstexp.core.scale import Scale, median_spacing
 from napari_mclstexp.errors import GridError, NoTissueError
@@ -126,6 +124,8 @@ def make_grid(tissue: TissueMask, scale: Scale, layout: str, pitch_um: float) ->
     NoTissueError
         No spot lies on tissue.
     """
+    from scipy.ndimage import uniform_filter
+
     height, width = tissue.mask.shape
     size_um = (height * tissue.downsample_y * scale.mpp_y, width * tissue.downsample_x * scale.mpp_x)
     row_um = pitch_um * math.sqrt(3) / 2 if layout == "hexagonal" else pitch_um
@@ -192,6 +192,8 @@ def given_grid(
     GridError
         No spots, a name twice, or a centre that is no number or outside the slide.
     """
+    import pandas as pd
+
     if len(ids) == 0:
         msg = "No spots were given."
         raise GridError(msg)
@@ -242,6 +244,8 @@ def read_spots(path: Path) -> tuple[NDArray[np.str_], NDArray[np.float64]]:
     GridError
         The file is not there, or is no such table.
     """
+    import pandas as pd
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a row with a value too many

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial import Delaunay, cKDTree
 
 from napari_mclstexp.core.cells import GIVEN_REACH, JOINED, pitch_px, triangles_of
 
@@ -107,6 +106,8 @@ def raster_spots(grid: SpotGrid, pixels_a_pitch: int = 0) -> Raster:
     Raster
         int32 rows of spots, -1 where there is none.
     """
+    from scipy.spatial import cKDTree
+
     pitch = np.array(pitch_px(grid))
     low = grid.centres_px.min(axis=0) - pitch
     span = grid.centres_px.max(axis=0) + pitch - low
@@ -175,6 +176,8 @@ def canvas_of(grid: SpotGrid, *, smooth: bool = False, tissue: TissueMask | None
     Canvas
         With at most four million pixels.
     """
+    from scipy.spatial import Delaunay
+
     raster = raster_spots(grid, SMOOTH_PIXELS_A_PITCH)
     if tissue is not None:
         raster.values[~_on(tissue, raster)] = -1

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from napari_mclstexp.core.cells import pitch_px
 
@@ -32,6 +31,8 @@ class SpotFinder:
     """
 
     def __init__(self, grid: SpotGrid) -> None:
+        from scipy.spatial import cKDTree
+
         self._unit = np.array(pitch_px(grid))
         self._tree = cKDTree(grid.centres_px / self._unit)
 

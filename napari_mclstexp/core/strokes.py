@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from napari_mclstexp.core.adjacency import adjacency
 from napari_mclstexp.core.cells import pitch_px
@@ -33,6 +31,8 @@ class Strokes:
     """
 
     def __init__(self, grid: SpotGrid) -> None:
+        from scipy.spatial import cKDTree
+
         self.grid = grid
         self._unit = np.array(pitch_px(grid))
         self._tree = cKDTree(grid.centres_px / self._unit)
@@ -72,6 +72,8 @@ class Strokes:
 
     def patch(self, labels: NDArray[np.int32], row: int) -> NDArray[np.intp]:
         """Rows of the spots that have a spot's label (of (N,) labels) and hang together with it."""
+        from scipy.sparse.csgraph import connected_components
+
         own = np.flatnonzero(labels == labels[row])
         _, part = connected_components(adjacency(self.grid)[own][:, own], directed=False)
         return own[part == part[np.searchsorted(own, row)]]

@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from skimage.filters import gaussian, threshold_otsu
-from skimage.measure import label, regionprops
-from skimage.morphology import isotropic_erosion, remove_small_holes, remove_small_objects
 
 from napari_mclstexp.errors import GridError, NoTissueError, ResultError
 
@@ -97,6 +94,9 @@ def find_tissue(slide: Slide, scale: Scale) -> TissueMask:
     NoTissueError
         Nothing on the slide is coloured as stained tissue is.
     """
+    from skimage.filters import gaussian, threshold_otsu
+    from skimage.morphology import isotropic_erosion, remove_small_holes, remove_small_objects
+
     image = slide.overview(OVERVIEW_PX).astype(np.float32)
     down_y, down_x = slide.height / image.shape[0], slide.width / image.shape[1]
     um = scale.mean * (down_y * down_x) ** 0.5  # um a pixel of the overview
@@ -198,6 +198,8 @@ def unpacked(text: str, most_px: int = MAX_PACKED_PX) -> TissueMask:
 
 def _stained(mask: NDArray[np.bool_], chroma: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Islands of which at least a tenth is coloured."""
+    from skimage.measure import label, regionprops
+
     islands = label(mask)
     kept = [
         region.label

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
@@ -81,6 +80,8 @@ class DomainLayer(OwnLayer):
 
     def _say(self, domains: Domains, hidden: frozenset[int]) -> None:
         """Colours and names, where they have changed."""
+        import pandas as pd
+
         shown = {label: c for label, c in domains.colours.items() if label not in hidden}
         said = (tuple(shown.items()), tuple(domains.names.items()))
         if said == self._said:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from napari_mclstexp.core.cells import pitch_px
 from napari_mclstexp.errors import GeneError
@@ -112,6 +111,8 @@ def pair_spots(measured: Measured, result: Result) -> Pairing:
     """
     rich = np.flatnonzero(measured.rich)
     reach = max(pitch_px(result.grid)) / 2
+    from scipy.spatial import cKDTree  # takes long to load, which the window does not spend at its start
+
     tree = cKDTree(result.grid.centres_px)
     distance, nearest = tree.query(measured.grid.centres_px[rich], distance_upper_bound=reach)
     near = np.isfinite(distance)

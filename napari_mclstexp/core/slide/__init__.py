@@ -10,6 +10,9 @@ The order of the registry matters, and content decides, never the suffix:
 Of folders, one that is a zarr group is an OME-Zarr, one that holds DICOM files a DICOM slide, and one with
 Visium's spot positions a Visium section. A measured section, a Visium folder or an .h5ad, opens its
 full-resolution image where that lies with it, else the small picture that it holds.
+
+The backends' libraries take a third of a second to load: they are loaded when a slide is opened, on the
+thread that opens it.
 """
 
 from __future__ import annotations
@@ -20,11 +23,7 @@ from typing import TYPE_CHECKING
 
 from napari_mclstexp.core.slide.base import Slide
 from napari_mclstexp.core.slide.levels import Level
-from napari_mclstexp.core.slide.openslide_backend import OpenSlideSlide, dicom_series_uid, is_dicom
-from napari_mclstexp.core.slide.pillow_backend import PillowSlide
-from napari_mclstexp.core.slide.tifffile_backend import TifffileSlide
 from napari_mclstexp.core.slide.traits import Companion, Traits
-from napari_mclstexp.core.slide.zarr_backend import OmeZarrSlide
 from napari_mclstexp.errors import SlideError
 
 if TYPE_CHECKING:
@@ -85,6 +84,10 @@ def _open_file(path: Path, plane: int | None) -> Slide:
 
 
 def _open_image(path: Path, plane: int | None) -> Slide:
+    from napari_mclstexp.core.slide.openslide_backend import OpenSlideSlide
+    from napari_mclstexp.core.slide.pillow_backend import PillowSlide
+    from napari_mclstexp.core.slide.tifffile_backend import TifffileSlide
+
     if path.stat().st_size == 0:
         msg = f"{path.name} is empty (0 bytes). Copy it again from its source."
         raise SlideError(msg)
@@ -107,6 +110,9 @@ def _open_image(path: Path, plane: int | None) -> Slide:
 
 
 def _open_folder(path: Path, plane: int | None) -> Slide:
+    from napari_mclstexp.core.slide.openslide_backend import OpenSlideSlide, dicom_series_uid, is_dicom
+    from napari_mclstexp.core.slide.zarr_backend import OmeZarrSlide
+
     if OmeZarrSlide.claims(path, b""):
         return OmeZarrSlide(path, plane)
     slides: dict[bytes, Path] = {}

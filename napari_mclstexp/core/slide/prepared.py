@@ -14,10 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 from PIL import Image
-from zarr.codecs import BloscCodec
-from zarr.storage import MemoryStore, ZipStore
 
 from napari_mclstexp.core import cache
 from napari_mclstexp.errors import SlideError
@@ -27,6 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
+    from zarr.storage import MemoryStore, ZipStore
 
     from napari_mclstexp.core.slide.levels import Level
 
@@ -87,6 +85,8 @@ class PreparedLevels:
         SlideError
             The source is damaged.
         """
+        from zarr.storage import MemoryStore, ZipStore
+
         with self._lock:
             if self.ready or self._found():
                 return
@@ -117,6 +117,8 @@ class PreparedLevels:
 
     def close(self) -> None:
         """Close the file."""
+        from zarr.storage import ZipStore
+
         with self._lock:
             self._arrays = []
             if isinstance(self._store, ZipStore):
@@ -127,6 +129,8 @@ class PreparedLevels:
         return sum(len(_tiles(level)) for level in self._levels)
 
     def _found(self) -> bool:
+        from zarr.storage import ZipStore
+
         path = cache.cached(self._name())
         if path is None:
             return False
@@ -141,6 +145,8 @@ class PreparedLevels:
         return True
 
     def _open(self, store: ZipStore | MemoryStore) -> None:
+        import zarr
+
         group = zarr.open_group(store, mode="r")
         if group.attrs["version"] != VERSION:
             msg = "made by another version"
@@ -152,6 +158,10 @@ class PreparedLevels:
         self._arrays = arrays
 
     def _fill(self, store: ZipStore | MemoryStore) -> Generator[tuple[int, int], None, None]:
+        import zarr
+        from zarr.codecs import BloscCodec
+        from zarr.storage import ZipStore
+
         group = zarr.create_group(store, attributes={"version": VERSION})
         arrays = [
             group.create_array(

@@ -1,0 +1,226 @@
+"""A whole prediction beside the loop that follows the paper, and beside the bare forward pass; its stages.
+
+All ways of a comparison run in turn on the same slide and spots. The loop is written after the paper's
+method: the whole image in memory, patches cut from it, the plain network in batches of 128, one product with
+the whole reference.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from napari_mclstexp.core import backends
+from napari_mclstexp.core.backends import fastest, image_backend
+from napari_mclstexp.core.bundle import load_bundle
+from napari_mclstexp.core.device import choose_device
+from napari_mclstexp.core.domains import find_domains
+from napari_mclstexp.core.drawing import drawing_of
+from napari_mclstexp.core.encode import encode_patches
+from napari_mclstexp.core.export import export_result
+from napari_mclstexp.core.laying import lay_spots
+from napari_mclstexp.core.patches import Field, read_batches
+from napari_mclstexp.core.predict import default_batch_size, predict
+from napari_mclstexp.core.retrieval import gather, match
+from napari_mclstexp.core.scale import Scale
+from napari_mclstexp.core.slide import open_slide
+from napari_mclstexp.core.tissue import find_tissue
+from napari_mclstexp.samples import demo_bundle_path, sample_slide_path
+
+from .ratios import interleaved, ratio
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_benchmark.fixture import BenchmarkFixture
+
+    from napari_mclstexp.core.bundle import Bundle
+    from napari_mclstexp.core.grid import SpotGrid
+    from napari_mclstexp.core.result import Result
+
+SCALE = Scale(0.5, 0.5, "benchmark")
+CPU = torch.device("cpu")
+ROUNDS = 3
+LOOP_BATCH = 128
+SPOTS = {224: 192, 112: 512}
+"""By pixels a side of a patch: how many spots."""
+
+
+@pytest.fixture(autouse=True)
+def all_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCLSTEXP_CACHE", str(tmp_path / "cache"))
+    torch.set_num_threads(os.cpu_count() or 1)
+
+
+def model(patch_px: int) -> Bundle:
+    """The demo's model, which reads a field of 112 um by so many pixels a side."""
+    bundle = load_bundle(demo_bundle_path())
+    return replace(bundle, spec=replace(bundle.spec, patch_px=patch_px, context_um=None, mpp=112 / patch_px))
+
+
+def laid(spots: int) -> SpotGrid:
+    """The first spots of a fine grid on the sample's tissue."""
+    with open_slide(sample_slide_path()) as slide:
+        return lay_spots(slide, SCALE, grid="48").first(spots)
+
+
+def run(bundle: Bundle, grid: SpotGrid, backend: str | None = None) -> Result:
+    with open_slide(sample_slide_path()) as slide:
+        steps = predict(slide, bundle, grid, SCALE, device="cpu", backend=backend)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                return end.value
+
+
+@torch.no_grad()
+def loop_after_the_paper(bundle: Bundle, grid: SpotGrid) -> np.ndarray:
+    """Expression (N, G)."""
+    network, side = bundle.network(), bundle.spec.patch_px
+    picture = tifffile.imread(sample_slide_path())
+    step = max(1, 224 // side)  # what stands for a smaller patch: every other pixel
+    found = []
+    for start in range(0, len(grid), LOOP_BATCH):
+        patches = []
+        for y, x in grid.centres_px[start : start + LOOP_BATCH].round().astype(int):
+            patch = picture[y - 112 : y + 112 : step, x - 112 : x + 112 : step]
+            patches.append(torch.from_numpy(np.ascontiguousarray(patch)).permute(2, 0, 1).float() / 255)
+        found.append(network.encode_images(torch.stack(patches)))
+    unit = torch.nn.functional.normalize(torch.cat(found))
+    reference = torch.nn.functional.normalize(torch.from_numpy(bundle.embeddings))
+    nearest = (unit @ reference.T).topk(bundle.spec.top_k).indices.numpy()
+    return bundle.expression[nearest].mean(axis=1)
+
+
+def chosen(bundle: Bundle, grid: SpotGrid, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The fastest backend here, which a person's first long prediction finds."""
+    monkeypatch.setattr(backends, "WORTH_PX", 0)
+    side = bundle.spec.patch_px
+    steps = fastest(bundle.network(), CPU, side, default_batch_size(side, CPU), len(grid))
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+@pytest.mark.parametrize("side", SPOTS)
+def test_whole(benchmark: BenchmarkFixture, monkeypatch: pytest.MonkeyPatch, side: int) -> None:
+    """Opening, reading, embedding and retrieval, beside the loop and the bare forward pass."""
+    bundle, grid = model(side), laid(SPOTS[side])
+    name = chosen(bundle, grid, monkeypatch)
+    network = bundle.network()
+    encode = image_backend(name, network)
+    with open_slide(sample_slide_path()) as slide:
+        field = Field(side, bundle.spec.field_um)
+        size = default_batch_size(side, CPU)
+        in_memory = [part for _, part in read_batches(slide, grid.centres_px, field, SCALE, size)]
+
+    def bare() -> None:
+        with torch.inference_mode():
+            for patches in in_memory:
+                pixels = torch.from_numpy(patches).permute(0, 3, 1, 2).float() / 255.0
+                network.embed_features(encode(pixels))
+
+    ways = {
+        "whole": lambda: run(bundle, grid, name),
+        "loop": lambda: loop_after_the_paper(bundle, grid),
+        "bare": bare,
+    }
+    took: dict[str, float] = {}
+    benchmark.group = "whole prediction"
+    benchmark.pedantic(lambda: took.update(interleaved(ways, ROUNDS)), rounds=1)
+    whole = side == 224
+    benchmark.extra_info["backend"] = name
+    benchmark.extra_info["patches a second"] = {way: round(len(grid) / s, 2) for way, s in took.items()}
+    benchmark.extra_info["ratios"] = {
+        f"{side} px: loop after the paper / whole prediction": ratio(
+            took["loop"] / took["whole"], "at least 1.6" if whole else ""
+        ),
+        f"{side} px: whole prediction / bare forward pass": ratio(
+            took["whole"] / took["bare"], "at most 1.1" if whole else ""
+        ),
+    }
+
+
+@pytest.mark.parametrize("name", [name for name in backends.backend_names(CPU) if name != "torch"])
+def test_backend(benchmark: BenchmarkFixture, name: str) -> None:
+    """Each backend beside the network as it is written."""
+    network = model(224).network()
+    encode, pixels = image_backend(name, network), torch.rand(8, 3, 224, 224)
+    took: dict[str, float] = {}
+
+    @torch.inference_mode()
+    def plain() -> None:
+        network.image_encoder(pixels)
+
+    benchmark.group = "backends, 8 patches of 224 px"
+    benchmark.pedantic(
+        lambda: took.update(interleaved({"plain": plain, "other": lambda: encode(pixels)}, 5)), rounds=1
+    )
+    benchmark.extra_info["ratios"] = {f"224 px: torch / {name}": ratio(took["plain"] / took["other"], "")}
+
+
+def test_time_a_spot(benchmark: BenchmarkFixture) -> None:
+    """4,000 spots against 1,000, a spot."""
+    bundle = model(64)
+    few, many = laid(1000), laid(4000)
+    took: dict[str, float] = {}
+    ways = {"few": lambda: run(bundle, few, "fused"), "many": lambda: run(bundle, many, "fused")}
+    benchmark.pedantic(lambda: took.update(interleaved(ways, ROUNDS)), rounds=1)
+    benchmark.extra_info["spots"] = [len(few), len(many)]
+    benchmark.extra_info["ratios"] = {
+        "time a spot: 4,000 / 1,000 spots": ratio(
+            took["many"] / len(many) / (took["few"] / len(few)), "at most 1.1"
+        )
+    }
+
+
+def test_stages(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+    """Seconds of each stage on the sample at the Visium grid."""
+    took: dict[str, float] = {}
+    bundle = load_bundle(demo_bundle_path())
+    network = bundle.network()
+
+    def stages() -> None:
+        began = [time.perf_counter()]
+
+        def done(name: str) -> None:
+            took[name] = round(time.perf_counter() - began[0], 3)
+            began[0] = time.perf_counter()
+
+        slide = open_slide(sample_slide_path())
+        done("open")
+        tissue = find_tissue(slide, SCALE)
+        done("tissue")
+        grid = lay_spots(slide, SCALE, tissue=tissue)
+        done("grid")
+        field = Field(bundle.spec.patch_px, bundle.spec.field_um)
+        parts = [part for _, part in read_batches(slide, grid.centres_px, field, SCALE, 64)]
+        done("read")
+        encode = image_backend("fused", network)
+        queries = [encode_patches(network, part, choose_device("cpu"), encode).embeddings for part in parts]
+        done("embed")
+        gather(match(np.concatenate(queries), bundle.embeddings, bundle.spec.top_k), bundle.expression)
+        done("retrieve")
+        slide.close()
+        result = run(bundle, grid, "fused")
+        done("whole prediction")
+        result = find_domains(result, 7, 0)
+        done("domains")
+        drawing_of(result.grid)
+        done("raster")
+        for ending in ("h5ad", "geojson", "csv"):
+            export_result(result, tmp_path / f"out.{ending}", overwrite=True)
+            done(f"export .{ending}")
+
+    benchmark.pedantic(stages, rounds=1)
+    benchmark.extra_info["seconds"] = took

@@ -1,0 +1,87 @@
+"""Ratios of times within one run, beside their goals and those on record: what ``make bench`` judges.
+
+``python -m tests.benchmarks.ratios benchmarks.json [--record]`` prints a table of every ratio, and ends with
+1 where one has become worse than on record by more than 15 %; ``--record`` puts this run on record instead.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+RECORD = Path(__file__).with_name("ratios.json")
+WORSE = 1.15
+
+
+def interleaved(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median seconds of each way, all of them run in turn, `rounds` times: a busy machine is so to all."""
+    took: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            began = time.perf_counter()
+            way()
+            took[name].append(time.perf_counter() - began)
+    return {name: float(np.median(seconds)) for name, seconds in took.items()}
+
+
+def ratio(value: float, goal: str) -> dict[str, object]:
+    """A ratio for a benchmark's ``extra_info``; its goal is "at least 1.6", "at most 1.1", or empty."""
+    return {"ratio": round(value, 3), "goal": goal}
+
+
+def ratios_of(told: dict[str, object]) -> dict[str, dict[str, object]]:
+    """Name -> ratio of all benchmarks of a run."""
+    found = {}
+    for one in told["benchmarks"]:  # type: ignore[attr-defined]
+        for name, about in one["extra_info"].get("ratios", {}).items():
+            found[name] = about
+    return found
+
+
+def worse(now: float, before: float, goal: str) -> bool:
+    """Whether a ratio has become worse than on record by more than 15 %."""
+    return now > before * WORSE if goal.startswith("at most") else now < before / WORSE
+
+
+def met(value: float, goal: str) -> str:
+    """Whether a goal is met, in a word."""
+    if not goal:
+        return ""
+    bound = float(goal.split()[-1])
+    return "yes" if (value >= bound if goal.startswith("at least") else value <= bound) else "no"
+
+
+def main() -> None:
+    told = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    now = ratios_of(told)
+    record = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.is_file() else {}
+    machine = told["machine_info"]
+    print(
+        f"{told['datetime'][:10]}, {machine['cpu'].get('brand_raw', '')}, Python {machine['python_version']}"
+    )
+    print("\n| ratio within this run | now | on record | goal | met |\n|---|---|---|---|---|")
+    failed = []
+    for name, about in now.items():
+        value, goal = float(about["ratio"]), str(about["goal"])  # type: ignore[arg-type]
+        before = record.get(name)
+        was = "" if before is None else f"{before:.2f}"
+        print(f"| {name} | {value:.2f} | {was} | {goal} | {met(value, goal)} |")
+        if before is not None and worse(value, before, goal):
+            failed.append(name)
+    if "--record" in sys.argv:
+        kept = record | {name: about["ratio"] for name, about in now.items()}
+        RECORD.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    elif failed:
+        sys.exit(f"\nWorse than on record by more than 15 %: {', '.join(failed)}.")
+
+
+if __name__ == "__main__":
+    main()
