@@ -205,6 +205,7 @@ class MclstexpDock(QWidget):
         panel.signature.signature_requested.connect(genes.signature)
         panel.signature.file_chosen.connect(self._read_sets)
         session.spot_changed.connect(self._explain)
+        session.domains_changed.connect(self._explain_again)
 
     def _wire_work(self) -> None:
         self.resume_bar.resume_requested.connect(self._resume)
@@ -229,6 +230,11 @@ class MclstexpDock(QWidget):
             self.side.hide_spot()
         else:
             self.genes.card(row, self.controller.bundle_of_result, self.side.show_spot)
+
+    def _explain_again(self) -> None:
+        """The card that is seen names the spot's domain, which has changed."""
+        if self.session.spot is not None and self.side.spot is not None and self.side.spot.isVisible():
+            self._explain()
 
     def _resume(self) -> None:
         self.work.resume(self._resumed)

@@ -94,7 +94,8 @@ class Side:
             return
         if self.spot is None:
             self.spot = SpotView()
-        self._below(SPOT, self.spot)
+        if not self.spot.isVisible():
+            self._below(SPOT, self.spot)
         self.spot.show_card(card)
 
     def _below(self, name: str, widget: QWidget) -> None:

@@ -156,6 +156,7 @@ def test_brush_erase_fill_lasso_undo_lock(found: Window) -> None:
 def test_legend_on_the_picture_hides_and_goes(found: Window) -> None:
     session, legend = found.dock.session, found.dock.legend
     assert legend.isVisible()
+    assert found.dock.domain_panel.on_picture.isChecked()
     assert sorted(legend.rows) == sorted(session.result.domains.names)
     label = sorted(legend.rows)[-1]
     square, name = legend.rows[label]

@@ -102,6 +102,9 @@ def test_card_and_measurements_go_with_the_dock(window: Window, slide: Path, bun
     side = window.dock.side
     window.click_canvas(window.screen_of(*result.grid.centres_px[len(result.grid) // 2]))
     window.qtbot.waitUntil(lambda: side.spot is not None and side.spot.isVisible())
+    label = int(result.domains.labels[window.dock.session.spot])
+    window.rename_domain(sorted(result.domains.names).index(label), "Tumour bed")
+    window.qtbot.waitUntil(lambda: "Tumour bed" in side.spot.title.text())
     window.click(window.dock.domain_panel.measure)
     window.qtbot.waitUntil(lambda: side.measures is not None and side.measures.table.rowCount() > 0)
     window.wait_idle()

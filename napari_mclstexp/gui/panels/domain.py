@@ -141,6 +141,7 @@ class DomainPanel(QGroupBox):
         session.stability_changed.connect(self._show_stability)
         session.choice_changed.connect(self._show_choice)
         self._show()
+        self._show_style()
 
     def _show_style(self) -> None:
         view = self._session.view
