@@ -30,9 +30,10 @@ demo: system $(STAMP)  ## run the demo; results in demo_output/
 test: system lint  ## run the linters, then the tests
 	sh tools/tests.sh $(PY) $(PYTEST_ARGS)
 
-bench: system $(STAMP)  ## time opening and reading large slides, beside peers that are installed
+bench: system $(STAMP)  ## time it, beside peers that are installed, and hold ratios against those on record
 	sh tools/setup.sh display $(PY) -m pytest tests/benchmarks -o python_files="bench_*.py" \
 	  --benchmark-json=benchmarks.json --benchmark-columns=min,median,rounds --benchmark-sort=name $(PYTEST_ARGS)
+	$(PY) -m tests.benchmarks.ratios benchmarks.json
 
 lint: $(STAMP)  ## run ruff, import-linter and mypy only
 	$(PY) -m ruff check .
