@@ -58,7 +58,8 @@ class MclstexpDock(QWidget):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
         self.setObjectName(DOCK)
-        self._viewer = viewer = napari_viewer
+        # By its menu napari gives a proxy that warns of what is private; the canvas has no public door.
+        self._viewer = viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         prefer_for_slides()
         self.session = Session()
         self.jobs = Jobs(self.session)

@@ -35,6 +35,7 @@ def test_window_before_the_plugin(python: str, tmp_path: Path, bundle: Path, sli
         slide,
     )
     assert done.returncode == 0, done.stderr[:3000]
+    assert "Warning" not in done.stderr
 
 
 def test_closed_in_mid_run(python: str, tmp_path: Path, bundle: Path, slide: Path) -> None:
