@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-QUERY_ROWS, BANK_ROWS = 512, 16_384
+QUERY_ROWS, BANK_ROWS = 1024, 8_192
 """Queries, and spots of the bank, whose similarities are held at once: 32 MiB, however large the bank."""
 SPARE = 64
 """Spots beyond those asked for that the search in single precision keeps."""
@@ -106,14 +106,14 @@ def _keep_nearest(
         The block's first row in the bank.
     """
     (count, width), wide = similarity.shape, rough.shape[1]
-    enters = similarity > rough.min(axis=1)[:, None]
-    most = int(enters.sum(axis=1).max(initial=0))
+    query, spot = np.divmod(np.flatnonzero(similarity > rough.min(axis=1)[:, None]), width)
+    entering = np.bincount(query, minlength=count)
+    most = int(entering.max(initial=0))
     if most > wide and width > wide:  # of the first blocks no more than can stay
         best = np.argpartition(similarity, width - wide, axis=1)[:, width - wide :]
         added, values = best + start, np.take_along_axis(similarity, best, axis=1)
     elif most:
-        query, spot = np.nonzero(enters)
-        place = np.arange(len(query)) - np.searchsorted(query, np.arange(count))[query]
+        place = np.arange(len(query)) - (np.cumsum(entering) - entering)[query]
         added = np.zeros((count, most), dtype=np.int64)
         values = np.full((count, most), -np.inf, dtype=np.float32)
         added[query, place], values[query, place] = start + spot, similarity[query, spot]

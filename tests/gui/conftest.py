@@ -444,6 +444,10 @@ class Window:
         assert len(found) == 1, [layer.name for layer in self.viewer.layers]
         return found[0]
 
+    def filled(self) -> list[Any]:
+        """The layers but those, unseen and empty, that wait for a prediction: the pointer may make them."""
+        return [layer for layer in self.viewer.layers if layer.visible or np.any(layer.data)]
+
     def notes(self) -> list[Notification]:
         """Notifications since the window was opened."""
         return notification_manager.records[self._notes_before :]

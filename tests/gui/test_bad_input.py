@@ -74,7 +74,7 @@ def test_bundles(ready: Window, bundle: Path, tmp_path: Path) -> None:
         assert told in ready.take_one_error()
         _back_to_normal(ready)
         assert ready.dock.session.result is None
-        assert [layer.name for layer in ready.viewer.layers] == ["H&E"]
+        assert [layer.name for layer in ready.filled()] == ["H&E"]
     ready.shot("bad_bundle")
     ready.set_bundle(bundle)
     ready.predict()

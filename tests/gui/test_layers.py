@@ -108,7 +108,7 @@ def test_scale_changed_after_a_prediction(predicted: Window) -> None:
     window.set_mpp("0.6")
     window.settle()
     if window.dock.session.result is None:
-        assert [layer.name for layer in window.viewer.layers] == ["H&E"]
+        assert [layer.name for layer in window.filled()] == ["H&E"]
     else:
         _aligned(window, (0.6, 0.6))
     window.predict()

@@ -83,7 +83,7 @@ def test_slide_before_the_dock(bare_window: Window, slide: Path) -> None:
     bare_window.open(slide)
     dock = bare_window.find_dock()
     assert dock.slide_panel.name.text() == slide.name
-    assert [layer.name for layer in bare_window.viewer.layers] == ["H&E"]
+    assert [layer.name for layer in bare_window.filled()] == ["H&E"]
     assert bare_window.predict_button.isEnabled()
     for shown in (False, True):
         bare_window.menu_entry().trigger()
@@ -106,7 +106,7 @@ def test_sample(window: Window) -> None:
     window.viewer.open_sample(NAME, "synthetic")
     window.qtbot.waitUntil(lambda: window.dock.session.measured is not None, timeout=30_000)
     window.wait_idle(30_000)
-    assert [layer.name.split(":")[0] for layer in window.viewer.layers] == ["H&E", "Measured gene"]
+    assert [layer.name.split(":")[0] for layer in window.filled()] == ["H&E", "Measured gene"]
     layer = window.layer("H&E")
     assert max(layer.data[0].shape) > 8000
     assert window.dock.slide_panel.mpp.text() == "0.5"

@@ -170,7 +170,7 @@ def test_another_slide_takes_what_was_measured_away(compared: Window, other_slid
     window.choose(window.dock.gene_panel.source, SWIPE)
     window.open(other_slide)
     assert window.dock.session.measured is None
-    assert [layer.name for layer in window.viewer.layers] == ["H&E"]
+    assert [layer.name for layer in window.filled()] == ["H&E"]
     assert window.dock.slide_panel.measured.told.text() == "none"
     assert window.dock.predict_panel.form.grid.value != "measured"
     assert not window.dock.gene_panel.source.isVisible()
@@ -219,7 +219,7 @@ def test_a_section_is_added_to_the_open_slide(
     window.open(bare)
     window.qtbot.waitUntil(lambda: window.dock.session.measured is not first, timeout=30_000)
     window.wait_idle()
-    assert [layer.name.split(":")[0] for layer in window.viewer.layers] == ["H&E", "Measured gene"]
+    assert [layer.name.split(":")[0] for layer in window.filled()] == ["H&E", "Measured gene"]
     assert window.notes() == []
 
 

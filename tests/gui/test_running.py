@@ -114,11 +114,11 @@ def test_slide_switched_in_mid_run(ready: Window, other_slide: Path, bundle: Pat
     window.open(other_slide)
     assert dock.slide_panel.name.text() == other_slide.name
     assert dock.session.result is None
-    assert [layer.name for layer in window.viewer.layers] == ["H&E"]
+    assert [layer.name for layer in window.filled()] == ["H&E"]
     window.wait_idle(10_000)  # the old run is stopped, not awaited
     window.settle(300)
     assert dock.session.result is None
-    assert [layer.name for layer in window.viewer.layers] == ["H&E"]
+    assert [layer.name for layer in window.filled()] == ["H&E"]
     assert window.notes() == []
     assert window.predict_button.isEnabled()
     window.shot("switch_1_other_slide")

@@ -62,7 +62,7 @@ def test_a_line_of_known_length(window: Window, plain: Path) -> None:
     assert scale.mpp_x == scale.mpp_y == pytest.approx(300 / drawn)
     assert "line" in window.dock.slide_panel.source.text()
     assert window.predict_button.isEnabled()
-    assert [layer.name for layer in window.viewer.layers] == ["H&E"]
+    assert [layer.name for layer in window.filled()] == ["H&E"]
     np.testing.assert_allclose(window.layer("H&E").scale, scale.mpp_x)
 
 
