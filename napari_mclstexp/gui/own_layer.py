@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,16 +80,18 @@ def show_between(layer: Points, between: tuple[float, float] | None) -> None:
 
 
 def take_fitting_slices(layer: Points) -> None:
-    """Let a layer pass over what points are in view where that tells of points it has no longer.
+    """Let a layer pass over what points are in view where that tells of points it has no longer, or hides.
 
     napari finds that out on another thread, and what was asked before the points changed may come after.
+    Where all dimensions are displayed, as here, napari 0.9 takes every point and does not ask `shown`.
     """
     state = layer._slicing_state
     take = state._update_slice_response
 
     def take_fitting(response: Any) -> None:
         if len(response.indices) == 0 or response.indices.max() < len(layer.data):
-            take(response)
+            kept = layer.shown[response.indices]
+            take(replace(response, indices=response.indices[kept], size=response.size[kept]))
 
     state._update_slice_response = take_fitting
 

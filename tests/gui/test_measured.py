@@ -9,10 +9,12 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.gui.conftest import Window
@@ -114,6 +116,45 @@ def test_swipe_between_predicted_and_measured(compared: Window, section: Path) -
     window.choose(panel.source, "Predicted")
     assert [layer.name for layer in window.viewer.layers if layer.name == "Predicted | measured"] == []
     assert window.layer("Predicted gene").shown.all()
+
+
+def _colours(window: Window, name: str) -> np.ndarray:
+    """(N, 3) of the screen, amid each predicted spot."""
+    picture = window.shot(name)
+    corner = window.canvas.mapToGlobal(QPoint(0, 0))
+    places = [corner + window.screen_of(*centre) for centre in window.dock.session.result.grid.centres_px]
+    return np.array([picture[place.y(), place.x()] for place in places])
+
+
+def test_each_side_of_the_line_shows_its_own_spots(
+    window: Window, section: Path, bundle: Path, tmp_path: Path, make_slide: Callable[..., Path]
+) -> None:
+    """On the screen, crosses of what is unlike the reference included."""
+    picture = tifffile.imread(section.with_suffix(".tif"))
+    picture[800:] = picture[800:, :, [1, 2, 0]]  # greenish: unlike the reference
+    make_slide(tmp_path / section.with_suffix(".tif").name, picture)
+    shutil.copy(section, tmp_path)
+    window.open(tmp_path / section.name)
+    _wait_measured(window)
+    window.set_bundle(bundle)
+    result = window.predict()
+    window.pick_gene("ERBB2")
+    window.tick(window.dock.domain_panel.on_picture)  # the legend would lie over spots
+    source = window.dock.gene_panel.source
+    predicted = _colours(window, "swipe_predicted")
+    window.choose(source, "Measured")
+    measured = _colours(window, "swipe_measured")
+    window.choose(source, SWIPE)
+    both = _colours(window, "swipe_unlike")
+
+    line, x = window.dock.session.view.divider * window.dock.session.slide.width, result.grid.centres_px[:, 1]
+    for side, own in ((x < line - 20, predicted), (x > line + 20, measured)):
+        for spots in (side & result.unlike, side & ~result.unlike):
+            differ = (predicted[spots] != measured[spots]).any(axis=1)
+            assert differ.sum() >= 3
+            np.testing.assert_array_equal(both[spots], own[spots])
+    window.choose(source, "Predicted")
+    np.testing.assert_array_equal(_colours(window, "swipe_back"), predicted)
 
 
 def test_the_line_is_dragged_over_the_slide(compared: Window) -> None:
