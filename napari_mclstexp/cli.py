@@ -145,7 +145,9 @@ def predict(
     bundle: Annotated[Path, typer.Option(help="Model bundle, folder or zip.")],
     out: Annotated[Path, typer.Option(help="RESULT.h5ad to write.")],
     mpp: Annotated[str | None, typer.Option(help="um per px, M or MX,MY; overrides the file's.")] = None,
-    grid: Annotated[str | None, typer.Option(help="visium (default), st, or a pitch in um.")] = None,
+    grid: Annotated[
+        str | None, typer.Option(help="visium (default), st, dense, a pitch in um, or square:UM.")
+    ] = None,
     spots: Annotated[Path | None, typer.Option(help="CSV with spot_id,x_px,y_px instead of a grid.")] = None,
     region: Annotated[Path | None, typer.Option(help="GeoJSON of areas (QuPath); only spots inside.")] = None,
     top_k: Annotated[int | None, typer.Option(help="Reference spots to average.")] = None,
@@ -160,7 +162,7 @@ def predict(
     device: Device = "auto",
     backend: Annotated[
         str | None,
-        typer.Option(help="torch, fused or onnxruntime (CPU), half (GPU); the fastest by default."),
+        typer.Option(help="torch, fused or onnxruntime (CPU), half (GPU), dense; the fastest by default."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same domains.")] = 0,
     plane: Plane = None,

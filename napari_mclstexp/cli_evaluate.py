@@ -51,6 +51,9 @@ def evaluate(
     ] = False,
     batch_size: Annotated[int | None, typer.Option(help="Spots a step.")] = None,
     patch_px: Annotated[int, typer.Option(help="Pixels a side of a patch (corrected).")] = 112,
+    margin_px: Annotated[
+        int, typer.Option(help="Pixels around it that it is read with, for dense maps: 0, 32, 64 ...")
+    ] = 0,
     field_um: Annotated[
         float | None, typer.Option(help="um a side of a patch (corrected); by default 1.2 spot distances.")
     ] = None,
@@ -100,6 +103,7 @@ def evaluate(
         device=device,
         batch_size=batch_size,
         patch_px=patch_px,
+        margin_px=margin_px,
         field_um=field_um,
         top_k=top_k,
         min_counts=min_counts,

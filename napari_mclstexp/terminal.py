@@ -213,6 +213,11 @@ def describe_bundle(bundle: Bundle) -> None:
     typer.echo(f"id           {bundle.id}")
     typer.echo(f"mode         {spec.mode}")
     typer.echo(f"patch        {patch}")
+    if spec.margin_px:
+        agreed = (
+            f"; dense maps agree with patch by patch at PCC {spec.dense['pcc']:.3f}" if spec.dense else ""
+        )
+        typer.echo(f"margin       {spec.margin_px} px around a patch{agreed}")
     typer.echo(f"genes        {len(spec.genes)}: {', '.join(spec.genes[:8])} ...")
     typer.echo(f"values       {spec.normalisation}")
     typer.echo(f"reference    {len(bundle.expression)} spots; {spec.top_k} averaged, {spec.weighting}")

@@ -6,7 +6,7 @@ baseline that knows no deep learning is made of.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
@@ -19,6 +19,10 @@ STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
 
 SCALES = (0.0, 1.0, 2.0, 4.0)
 """Sigma in px of the smoothing before each measure of texture."""
+
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+LEVELS = 512
+"""Into how many levels stains are cut to tell quantiles of many windows of one picture."""
 
 COLOURS = 12 + 10
 """Numbers that describe a patch's colours; those of its texture follow."""
@@ -51,7 +55,7 @@ def appearance(patches: NDArray[np.uint8]) -> NDArray[np.float32]:
         colours = pixels.reshape(len(pixels), 3, -1)  # (B, 3, P * P)
         stains = unmix.T @ -np.log(np.maximum(colours, 1 / 255))
         spread = [a for c in (colours, stains) for a in (c.mean(axis=2), c.std(axis=2))]
-        levels = np.quantile(stains[:, :2], (0.1, 0.25, 0.5, 0.75, 0.9), axis=2)  # (5, B, 2)
+        levels = np.quantile(stains[:, :2], QUANTILES, axis=2)  # (5, B, 2)
         texture = []
         grey = pixels.mean(axis=1)  # (B, P, P)
         for sigma in SCALES:
@@ -62,3 +66,85 @@ def appearance(patches: NDArray[np.uint8]) -> NDArray[np.float32]:
             texture += [steep.mean(axis=(1, 2)), steep.std(axis=(1, 2))]
         found[rows] = np.column_stack([*spread, levels.transpose(1, 0, 2).reshape(len(grey), -1), *texture])
     return found
+
+
+def appearance_of_windows(
+    picture: NDArray[np.uint8], corners: NDArray[np.int64], side: int
+) -> NDArray[np.float32]:
+    """Describe windows of one picture as :func:`appearance` describes patches, with sums that they share.
+
+    It differs a little: quantiles are told from `LEVELS` levels, and the smoothing before a measure of
+    texture goes on over a window's border.
+
+    Parameters
+    ----------
+    picture : numpy.ndarray
+        (H, W, 3) uint8 RGB.
+    corners : numpy.ndarray
+        (n, 2) int64 y, x of the windows' first pixels.
+    side : int
+        Pixels of a window's side.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n, APPEARANCE) float32.
+    """
+    unmix = np.linalg.inv(STAINS / np.linalg.norm(STAINS, axis=1, keepdims=True)).astype(np.float32)
+    colours = np.moveaxis(picture, 2, 0).astype(np.float32, order="C") / 255.0  # (3, H, W)
+    stains = np.tensordot(unmix.T, -np.log(np.maximum(colours, 1 / 255)), 1)
+    spread = [
+        np.column_stack(p)
+        for c in (colours, stains)
+        for p in zip(*(_moments(v, corners, side) for v in c), strict=True)
+    ]
+    levels = np.dstack([_quantiles(stain, corners, side) for stain in stains[:2]])  # (n, 5, 2)
+    grey = colours.mean(axis=0)
+    texture: list[NDArray[np.float64]] = []
+    for sigma in SCALES:
+        smooth = grey if sigma == 0 else ndimage.gaussian_filter(grey, sigma)
+        steep = np.log(np.hypot(np.diff(smooth, axis=0)[:, :-1], np.diff(smooth, axis=1)[:-1]) + 1e-3)
+        texture += _moments(steep, corners, side - 1)
+    return np.column_stack([*spread, levels.reshape(len(corners), -1), *texture]).astype(np.float32)
+
+
+def _moments(
+    values: NDArray[np.float32], corners: NDArray[np.int64], side: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and spread (n,) of values (H, W) in each window."""
+    middle = float(values.mean())
+    table = values.astype(np.float64) - middle
+    mean, square = (_window_sums(part, corners, side) / side**2 for part in (table, table**2))
+    return mean + middle, np.sqrt(np.maximum(square - mean**2, 0))
+
+
+def _quantiles(values: NDArray[np.float32], corners: NDArray[np.int64], side: int) -> NDArray[np.float64]:
+    """The quantiles (n, 5) of values (H, W) in each window, from histograms of the blocks it is made of."""
+    block = int(np.gcd.reduce(np.append((corners - corners[0]).ravel(), side)))
+    y0, x0 = (int(start) for start in corners[0] % block)
+    inside = values[y0:, x0:]
+    height, width = (length // block for length in inside.shape)
+    inside = inside[: height * block, : width * block]
+    low, high = float(inside.min()), float(inside.max())
+    width_of = max(high - low, 1e-6) / LEVELS
+    level = np.minimum(((inside - low) / width_of).astype(np.int64), LEVELS - 1)
+    cell = np.arange(height).repeat(block)[:, None] * width + np.arange(width).repeat(block)
+    counts = np.bincount((cell * LEVELS + level).ravel(), minlength=height * width * LEVELS)
+    sums = _window_sums(counts.reshape(height, width, LEVELS), (corners - (y0, x0)) // block, side // block)
+    below = sums.cumsum(axis=1)  # (n, LEVELS)
+    found = []
+    for share in QUANTILES:
+        rank = share * (side**2 - 1) + 0.5  # the middle of the value of that rank
+        at = (below < rank).sum(axis=1)[:, None]
+        own = np.take_along_axis(sums, at, axis=1)
+        before = np.take_along_axis(below, at, axis=1) - own
+        found.append(low + width_of * (at + (rank - before) / np.maximum(own, 1)))
+    return np.hstack(found)
+
+
+def _window_sums(table: NDArray[Any], corners: NDArray[np.int64], side: int) -> NDArray[Any]:
+    """Sums (n, ...) of a table (H, W, ...) over windows, from its sums over all that lies before a pixel."""
+    total = np.zeros((table.shape[0] + 1, table.shape[1] + 1, *table.shape[2:]), dtype=table.dtype)
+    np.cumsum(np.cumsum(table, axis=0), axis=1, out=total[1:, 1:])
+    (y, x), (below, right) = corners.T, (corners + side).T
+    return total[below, right] - total[y, right] - total[below, x] + total[y, x]

@@ -33,9 +33,13 @@ log = logging.getLogger(__name__)
 Encode = Callable[["Tensor"], "Tensor"]
 """Patches (B, 3, H, W) float32 RGB in [0, 1] -> features (B, 1024), on the network's device."""
 
-BACKENDS = ("torch", "fused", "onnxruntime", "half")
+DENSE = "dense"
+BACKENDS = ("torch", "fused", "onnxruntime", "half", DENSE)
 """``torch``: as the network is written; ``fused``: rearranged for a CPU, see :mod:`.fused`; ``onnxruntime``:
-its graph, see :mod:`.onnx_graph`, on a CPU; ``half``: half precision on a GPU."""
+its graph, see :mod:`.onnx_graph`, on a CPU; ``half``: half precision on a GPU; ``dense``: regions instead of
+patches, see :mod:`.dense`."""
+
+TORCH = "torch"
 
 WORTH_PX = 1000 * 224 * 224
 """Pixels of patches, most of a minute on two cores, from which on timing backends is worth some seconds."""
@@ -62,7 +66,7 @@ def check_backend(name: str, device: torch.device) -> str:
     DeviceError
         It is none, or not there, with what can be done.
     """
-    if name in backend_names(device):
+    if name == DENSE or name in backend_names(device):
         return name
     if name == ONNX and device.type == "cpu":
         msg = "ONNX Runtime is not installed: pip install 'napari-mclstexp[all]', or take another backend."

@@ -104,7 +104,7 @@ class Bundle:
         rows = None
         if self.spec.mode == "paper":
             rows = (self.weights["x_table.rows"].numpy(), self.weights["y_table.rows"].numpy())
-        model = MclSTExp(len(self.spec.genes), self.spec.mode, rows)
+        model = MclSTExp(len(self.spec.genes), self.spec.mode, rows, self.spec.margin_px)
         try:
             model.load_state_dict(dict(self.weights))
         except RuntimeError as error:

@@ -6,7 +6,7 @@ import json
 import zipfile
 import zlib
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_mclstexp.errors import BundleError
 
@@ -96,8 +96,18 @@ def _root(archive: zipfile.ZipFile) -> str:
 
 def reads_native_pixels(path: Path) -> bool:
     """Whether a bundle reads native pixels and so needs no scale; False where it cannot be read."""
+    return _glance(path).get("mpp", 1.0) is None
+
+
+def makes_dense_maps(path: Path) -> bool:
+    """Whether a bundle has the margin that a dense map needs; False where it cannot be read."""
+    return bool(_glance(path).get("margin_px"))
+
+
+def _glance(path: Path) -> dict[str, Any]:
+    """What a bundle says of itself, unchecked; nothing where it cannot be read."""
     try:
         content = json.loads(read_members(path, ("bundle.json",))["bundle.json"])
     except (BundleError, ValueError, OSError):
-        return False
-    return isinstance(content, dict) and "mpp" in content and content["mpp"] is None
+        return {}
+    return content if isinstance(content, dict) else {}

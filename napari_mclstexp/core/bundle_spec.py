@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from napari_mclstexp.core.heads import HEADS, Head
-from napari_mclstexp.core.model import MODES, Mode
+from napari_mclstexp.core.model import MODES, STRIDE, Mode
 from napari_mclstexp.core.retrieval import WEIGHTINGS, Weighting
 from napari_mclstexp.errors import BundleError
 
@@ -52,6 +52,11 @@ class BundleSpec:
         How it was made: command, seed, epochs, losses.
     context_um : float or None
         Radius in which a query is seen with its neighbours; None: each patch alone.
+    margin_px : int
+        Pixels around the field that a patch is read with; see :class:`.model.ImageEncoder`.
+    dense : dict
+        How far dense maps agree with patch by patch, as measured on training sections; see :mod:`.dense`.
+        Empty where there is no margin.
     centred : bool
         Whether a reference spot gives its expression apart from its section's level.
     head : str
@@ -77,6 +82,8 @@ class BundleSpec:
     citation: str = "Min et al., mclSTExp, arXiv 2407.08216"
     training: dict[str, Any] = field(default_factory=dict)
     context_um: float | None = None
+    margin_px: int = 0
+    dense: dict[str, Any] = field(default_factory=dict)
     centred: bool = False
     head: Head = "retrieval"
     head_reason: str = NOT_EVALUATED
@@ -142,12 +149,14 @@ def _spec(document: dict[str, Any]) -> BundleSpec:
             spec.mode in MODES
             and spec.weighting in WEIGHTINGS
             and _whole(spec.patch_px, 32, 2048)
+            and _whole(spec.margin_px, 0, 256)
+            and spec.margin_px % STRIDE == 0
             and _whole(spec.top_k, 1, 10**9)
             and _real(spec.temperature, 1e-6, 1e6)
             and len(spec.genes) > 0
             and all(isinstance(gene, str) and gene for gene in spec.genes)
             and all(isinstance(section, dict) for section in spec.sections)
-            and all(isinstance(part, dict) for part in (spec.training, spec.evaluation))
+            and all(isinstance(part, dict) for part in (spec.training, spec.evaluation, spec.dense))
             and spec.head in HEADS
             and isinstance(spec.centred, bool)
             and (spec.context_um is None or _real(spec.context_um, 1, 10_000))

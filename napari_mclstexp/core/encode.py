@@ -81,7 +81,7 @@ def encode_patches(
     model : MclSTExp
         In evaluation state, on `device`.
     patches : numpy.ndarray
-        (B, P, P, 3) uint8 RGB.
+        (B, P, P, 3) uint8 RGB, with the model's margin.
     device : torch.device
         Where to compute.
     encode : callable, optional
@@ -99,17 +99,34 @@ def encode_patches(
     ModelError
         The network returned numbers that are not finite.
     """
+    features, embeddings = embedded(model, patches, device, encode or model.image_encoder)
+    margin = model.image_encoder.margin_px
+    own = patches[:, margin : patches.shape[1] - margin, margin : patches.shape[2] - margin]
+    return Queries(features, embeddings, appearance(own))
+
+
+@torch.inference_mode()
+def embedded(
+    model: MclSTExp, pictures: NDArray[np.uint8], device: torch.device, encode: Encode
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Features (N, 1024) and embeddings (N, 256), float32, of what `encode` finds in pictures (B, H, W, 3).
+
+    Raises
+    ------
+    DeviceError, ModelError
+        As in :func:`encode_patches`.
+    """
     try:
-        pixels = torch.from_numpy(patches).to(device).permute(0, 3, 1, 2).float() / 255.0
-        features = (encode or model.image_encoder)(pixels)
+        pixels = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 255.0
+        features = encode(pixels)
         embeddings = model.embed_features(features).float().cpu().numpy()
     except torch.OutOfMemoryError as error:
         msg = (
-            f"The {device.type} device ran out of memory at {len(patches)} patches a batch. Choose a smaller "
-            "batch size, or the CPU."
+            f"The {device.type} device ran out of memory at {len(pictures)} patches a batch. Choose a "
+            "smaller batch size, or the CPU."
         )
         raise DeviceError(msg) from error
     if not np.isfinite(embeddings).all():
         msg = "The network returned numbers that are not finite; nothing of this prediction was kept."
         raise ModelError(msg)
-    return Queries(features.float().cpu().numpy(), embeddings, appearance(patches))
+    return features.float().cpu().numpy(), embeddings

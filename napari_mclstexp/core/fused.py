@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional as F
 
+from napari_mclstexp.core.model import cropped
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -32,6 +34,7 @@ class FusedEncoder:
 
     def __init__(self, encoder: ImageEncoder) -> None:
         maps = encoder.features
+        self._margin = encoder.margin_px
         self._corrected, self._mean, self._std = encoder.corrected, encoder.mean, encoder.std
         scale, self._stem_shift = _affine(maps.norm0)
         self._stem = _channels_last(maps.conv0.weight * scale[:, None, None, None])
@@ -45,22 +48,41 @@ class FusedEncoder:
 
     @torch.inference_mode()
     def __call__(self, patches: Tensor) -> Tensor:
-        """Encode patches (B, 3, H, W) float32 RGB in [0, 1] as features (B, 1024)."""
+        """Encode patches (B, 3, H, W) float32 RGB in [0, 1], margin included, as features (B, 1024)."""
+        return cropped(self.maps(patches), self._margin).mean(dim=(2, 3))
+
+    @torch.inference_mode()
+    def maps(self, patches: Tensor, share: int = 1) -> Tensor:
+        """Feature maps of patches or of larger pictures, also between two steps of the network's stride.
+
+        Parameters
+        ----------
+        patches : torch.Tensor
+            (B, 3, H, W) float32 RGB in [0, 1].
+        share : int
+            Steps in a stride of 32 px: 1, 2, 4 or 8. The poolings from that step on run once for each shift.
+
+        Returns
+        -------
+        torch.Tensor
+            (share * share * B, 1024, h, w), those of each shift in turn, by y, then x.
+        """
         if self._corrected:
             patches = (patches - self._mean) / self._std
         patches = patches.contiguous(memory_format=torch.channels_last)
         stem = F.relu_(F.conv2d(patches, self._stem, self._stem_shift, stride=2, padding=3))
         grid = F.max_pool2d(stem, 3, 2, 1)  # (B, 64, H/4, W/4)
-        for block, join, mix in zip(self._blocks, self._joins, self._mixes, strict=False):
+        for level, (block, join, mix) in enumerate(zip(self._blocks, self._joins, self._mixes, strict=False)):
             scale, shift = join
             joined = _as_grid(F.relu_(torch.addcmul(shift, _dense(grid, block), scale)), grid.shape)
-            averaged = F.avg_pool2d(joined, 2, 2)
+            averaged = _pooled(joined) if 2 ** (3 - level) > share else _pooled_shifted(joined)
             grid = _as_grid(_as_table(averaged) @ mix, averaged.shape)
         scale, shift = self._end
         table = torch.addcmul(shift, _dense(grid, self._blocks[-1]), scale)  # (B H W, 1024)
         if self._corrected:
             F.relu_(table)
-        return table.view(len(patches), -1, table.shape[1]).mean(dim=1)
+        found = _as_grid(table, grid.shape)
+        return found if share == 1 else _by_shift(found, share)
 
 
 class _Layer:
@@ -89,6 +111,24 @@ def _dense(grid: Tensor, block: list[_Layer]) -> Tensor:
         table[:, known : known + layer.width] = _as_table(own)
         known += layer.width
     return table
+
+
+def _pooled(grid: Tensor) -> Tensor:
+    return F.avg_pool2d(grid, 2, 2)
+
+
+def _pooled_shifted(grid: Tensor) -> Tensor:
+    """Maps (B, C, H, W) pooled from each of four corners, as (4 B, C, h, w): by y, then x."""
+    height, width = (2 * ((side - 1) // 2) for side in grid.shape[2:])
+    return torch.cat([_pooled(grid[:, :, y : y + height, x : x + width]) for y in (0, 1) for x in (0, 1)])
+
+
+def _by_shift(maps: Tensor, share: int) -> Tensor:
+    """Maps (share * share * B, ...) of poolings, the last pooling's shift first, in order of y, then x."""
+    poolings = share.bit_length() - 1
+    apart = maps.view(*[2] * (2 * poolings), -1, *maps.shape[1:])  # (y, x, y, x, ..., B, C, h, w)
+    order = [*range(0, 2 * poolings, 2), *range(1, 2 * poolings, 2)]
+    return apart.permute(*order, *range(2 * poolings, apart.ndim)).flatten(0, 2 * poolings)
 
 
 def _affine(norm: Any) -> tuple[Tensor, Tensor]:

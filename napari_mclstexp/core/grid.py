@@ -25,6 +25,9 @@ VISIUM_PITCH_UM = 100.0
 ST_PITCH_UM = 200.0
 """Legacy Spatial Transcriptomics: spots 100 um wide, 200 um apart, square."""
 
+SQUARE = "square:"
+"""Before the pitch in um of a square grid."""
+
 SPOT_TO_PITCH = 0.55
 TISSUE_FRACTION = 0.5
 MAX_SPOTS = 2_000_000
@@ -77,7 +80,7 @@ class SpotGrid:
 
 
 def parse_grid(text: str) -> tuple[str, float]:
-    """Layout and pitch in um of ``visium``, ``st`` or a number of um (hexagonal).
+    """Layout and pitch in um of ``visium``, ``st``, a number of um (hexagonal), or ``square:`` and a number.
 
     Raises
     ------
@@ -88,14 +91,18 @@ def parse_grid(text: str) -> tuple[str, float]:
         return "hexagonal", VISIUM_PITCH_UM
     if text == "st":
         return "square", ST_PITCH_UM
+    layout = "square" if text.startswith(SQUARE) else "hexagonal"
     try:
-        pitch = float(text)
+        pitch = float(text.removeprefix(SQUARE))
     except ValueError:
         pitch = math.nan
     if not 2.0 <= pitch <= 5000.0:
-        msg = f"{text!r} is no spot grid. Give visium, st, or a pitch in um from 2 to 5000, such as 50."
+        msg = (
+            f"{text!r} is no spot grid. Give visium, st, dense, or a pitch in um from 2 to 5000, such as 50 "
+            f"or {SQUARE}50."
+        )
         raise GridError(msg)
-    return "hexagonal", pitch
+    return layout, pitch
 
 
 def make_grid(tissue: TissueMask, scale: Scale, layout: str, pitch_um: float) -> SpotGrid:

@@ -35,7 +35,7 @@ def lay_spots(
     scale : Scale or None
         um per px; None is enough only for given spots.
     grid : str or SpotGrid
-        ``visium``, ``st`` or a pitch in um; or spots that are laid already, which are taken as they are.
+        As in :func:`.grid.parse_grid`; or spots that are laid already, which are taken as they are.
     spots : pathlib.Path, optional
         CSV with ``spot_id,x_px,y_px``; then `grid` is not looked at.
     tissue : TissueMask, optional

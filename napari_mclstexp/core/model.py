@@ -34,31 +34,50 @@ LAYERS = 2
 NEIGHBOURS = 16
 """Spots in a neighbourhood, the spot itself included (``corrected``)."""
 
+STRIDE = 32
+"""Pixels of a patch to one of the image encoder's feature map, a side."""
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class ImageEncoder(nn.Module):
-    """DenseNet-121 features, averaged over the patch."""
+    """DenseNet-121 features, averaged over the patch.
+
+    Parameters
+    ----------
+    mode : {"paper", "corrected"}
+        See the module's text.
+    margin_px : int
+        Pixels around the patch, a multiple of 32, that are read with it and cropped from its feature map.
+        The maps of a patch then depend little on its border, and are near those of a larger picture.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, mode: Mode) -> None:
+    def __init__(self, mode: Mode, margin_px: int = 0) -> None:
         super().__init__()
+        self.margin_px = margin_px
         self.features = densenet121(weights=None).features
         self.corrected = mode == "corrected"
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, patches: Tensor) -> Tensor:
-        """Encode patches (B, 3, H, W) float32 RGB in [0, 1] as features (B, 1024)."""
+        """Encode patches (B, 3, H, W) float32 RGB in [0, 1], margin included, as features (B, 1024)."""
         if self.corrected:
             patches = (patches - self.mean) / self.std
         maps = self.features(patches)  # (B, 1024, H/32, W/32)
         if self.corrected:
             maps = F.relu(maps)
-        return maps.mean(dim=(2, 3))  # (B, 1024)
+        return cropped(maps, self.margin_px).mean(dim=(2, 3))  # (B, 1024)
+
+
+def cropped(maps: Tensor, margin_px: int) -> Tensor:
+    """Feature maps (B, C, h, w) without what lies in the margin of their patches."""
+    cells = margin_px // STRIDE
+    return maps[:, :, cells : maps.shape[2] - cells, cells : maps.shape[3] - cells]
 
 
 class ProjectionHead(nn.Module):
@@ -141,6 +160,8 @@ class MclSTExp(nn.Module):
         See the module's text.
     position_rows : tuple of numpy.ndarray, optional
         Array x and y indices in use, ascending (``paper`` only).
+    margin_px : int
+        See :class:`ImageEncoder`.
     """
 
     def __init__(
@@ -148,10 +169,11 @@ class MclSTExp(nn.Module):
         n_genes: int,
         mode: Mode = "corrected",
         position_rows: tuple[np.ndarray, np.ndarray] | None = None,
+        margin_px: int = 0,
     ) -> None:
         super().__init__()
         self.mode = mode
-        self.image_encoder = ImageEncoder(mode)
+        self.image_encoder = ImageEncoder(mode, margin_px)
         self.image_projection = ProjectionHead(IMAGE_FEATURES)
         if mode == "paper":
             rows_x, rows_y = position_rows or (np.arange(1), np.arange(1))
@@ -164,7 +186,7 @@ class MclSTExp(nn.Module):
         self.spot_projection = ProjectionHead(n_genes)
 
     def encode_images(self, patches: Tensor) -> Tensor:
-        """Embed patches (B, 3, H, W) float32 RGB in [0, 1] as (B, 256)."""
+        """Embed patches (B, 3, H, W) float32 RGB in [0, 1], margin included, as (B, 256)."""
         return self.embed_features(self.image_encoder(patches))
 
     def embed_features(self, features: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from napari_mclstexp.core.model import STRIDE
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
@@ -34,7 +36,8 @@ def image_encoder_graph(encoder: ImageEncoder) -> bytes:
     Returns
     -------
     bytes
-        An ONNX model: ``patches`` (B, 3, H, W) float32 RGB in [0, 1] -> ``features`` (B, 1024).
+        An ONNX model: ``patches`` (B, 3, H, W) float32 RGB in [0, 1], margin included, to ``features``
+        (B, 1024).
     """
     graph, maps = _Graph(), encoder.features
     at = "patches"
@@ -53,6 +56,10 @@ def image_encoder_graph(encoder: ImageEncoder) -> bytes:
             at = graph.add("AveragePool", at, kernel_shape=[2, 2], strides=[2, 2])
             at = graph.convolution(at, transition.conv)
     at = graph.normalised(at, maps.norm5, relu=encoder.corrected)
+    if encoder.margin_px:
+        cells = encoder.margin_px // STRIDE
+        ends = (np.array([at, at]) for at in (cells, -cells))
+        at = graph.add("Slice", at, *map(graph.whole, ends), graph.whole(np.array([2, 3])))
     return graph.model(graph.add("Flatten", graph.add("GlobalAveragePool", at), axis=1))
 
 
@@ -66,6 +73,11 @@ class _Graph:
     def weight(self, values: NDArray[np.floating]) -> str:
         name = f"weight{len(self._weights)}"
         self._weights.append(numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name))
+        return name
+
+    def whole(self, numbers: NDArray[np.int64]) -> str:
+        name = f"numbers{len(self._weights)}"
+        self._weights.append(numpy_helper.from_array(numbers.astype(np.int64), name))
         return name
 
     def add(self, kind: str, *inputs: str, **attributes: Any) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -12,12 +14,14 @@ from PIL import Image
 from napari_mclstexp.errors import ScaleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from napari_mclstexp.core.scale import Scale
     from napari_mclstexp.core.slide import Slide
+
+T = TypeVar("T")
 
 READERS = 2
 AHEAD = 2
@@ -38,6 +42,12 @@ class Field:
 
     patch_px: int
     field_um: float | None
+
+    def widened(self, margin_px: int) -> Field:
+        """The field with a margin of so many pixels on each side."""
+        side = self.patch_px + 2 * margin_px
+        um = None if self.field_um is None else self.field_um * side / self.patch_px
+        return Field(side, um)
 
     def size_px(self, scale: Scale | None) -> tuple[float, float]:
         """Height and width of the field in full-resolution pixels.
@@ -84,16 +94,53 @@ def read_patch(
     if field.field_um is None:
         return slide.read(round(x) - side // 2, round(y) - side // 2, side, side)
     height, width = field.size_px(scale)
-    finest = min(height, width) / side
+    return read_area(slide, (y - height / 2, x - width / 2), (height, width), (side, side))
+
+
+def read_area(
+    slide: Slide, corner_px: tuple[float, float], size_px: tuple[float, float], shape: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Read a rectangle, resampled with antialiasing from the coarsest level that is not coarser than it.
+
+    Parameters
+    ----------
+    slide : Slide
+        What to read from; white beyond its border.
+    corner_px, size_px : tuple of float
+        y, x of the corner at the top left; height and width: in full-resolution pixels.
+    shape : tuple of int
+        Height and width of what is returned.
+
+    Returns
+    -------
+    numpy.ndarray
+        (*shape, 3) uint8 RGB.
+    """
+    (y, x), (height, width) = corner_px, size_px
+    finest = min(height / shape[0], width / shape[1])
     level = max(i for i, lv in enumerate(slide.levels) if i == 0 or lv.downsample <= finest * 1.001)
     down = slide.levels[level].downsample
-    left, top = (x - width / 2) / down, (y - height / 2) / down
+    left, top = x / down, y / down
     margin = 2  # pixels beyond the field that the filter at its border draws on
     x0, y0 = int(np.floor(left)) - margin, int(np.floor(top)) - margin
     x1, y1 = int(np.ceil(left + width / down)) + margin, int(np.ceil(top + height / down)) + margin
     region = Image.fromarray(slide.read(x0, y0, x1 - x0, y1 - y0, level))
     box = (left - x0, top - y0, left - x0 + width / down, top - y0 + height / down)
-    return np.asarray(region.resize((side, side), Image.Resampling.BILINEAR, box=box))
+    return np.array(region.resize(shape[::-1], Image.Resampling.BILINEAR, box=box))
+
+
+def worked_ahead(tasks: Sequence[Callable[[], T]]) -> Iterator[T]:
+    """Outcomes of tasks in their order, each worked on by a thread while the one before is used."""
+    pool = ThreadPoolExecutor(1, thread_name_prefix="mclstexp-read")
+    rest = iter(tasks)
+    try:
+        coming = deque(pool.submit(task) for task in islice(rest, 1))
+        while coming:
+            found = coming.popleft().result()
+            coming.extend(pool.submit(task) for task in islice(rest, 1))
+            yield found
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def read_batches(

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from napari_mclstexp.core.backends import DENSE
 from napari_mclstexp.core.bundle import Bundle, load_bundle
+from napari_mclstexp.core.dense import dense_grid
 from napari_mclstexp.core.domain_methods import check_method
 from napari_mclstexp.core.domains import DEFAULT_DOMAINS, check_domains, find_domains
 from napari_mclstexp.core.export import export_result
@@ -83,7 +85,9 @@ def predict_and_label(
     ----------
     slide, bundle, scale
         As in :func:`.predict.predict`.
-    grid, spots, tissue, regions
+    grid
+        As in :func:`lay_spots`, and ``dense``: the dense map of the model, see :func:`.dense.dense_grid`.
+    spots, tissue, regions
         As in :func:`lay_spots`.
     top_k, head, batch_size, device, backend, seed
         As in :func:`.predict.predict`.
@@ -114,6 +118,8 @@ def predict_and_label(
         raise ScaleError(scale_question(slide))
     yield from preparing(slide)
     yield Progress("Finding tissue", 0, 0)
+    if grid == DENSE:
+        grid = dense_grid(bundle.spec)
     whole, mask = lay_with_mask(slide, scale, grid, spots, tissue)
     laid = whole if regions is None else regions.kept(whole)
     result = yield from predict(

@@ -13,8 +13,9 @@ import torch
 from napari_mclstexp import __version__
 from napari_mclstexp.core import trust
 from napari_mclstexp.core.appearance import APPEARANCE
-from napari_mclstexp.core.backends import check_backend, fastest, image_backend, told_as
+from napari_mclstexp.core.backends import DENSE, check_backend, fastest, image_backend, told_as
 from napari_mclstexp.core.context import Neighbours, Queries, Seen
+from napari_mclstexp.core.dense import by_region, dense_queries, share_of
 from napari_mclstexp.core.device import choose_device
 from napari_mclstexp.core.encode import encode_patches
 from napari_mclstexp.core.heads import Bank, Head, check_head, predict_by
@@ -25,12 +26,13 @@ from napari_mclstexp.core.result import Provenance, Result
 from napari_mclstexp.errors import BundleError, DeviceError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     from numpy.typing import NDArray
 
     from napari_mclstexp.core.bundle import Bundle
     from napari_mclstexp.core.grid import SpotGrid
+    from napari_mclstexp.core.model import MclSTExp
     from napari_mclstexp.core.scale import Scale
     from napari_mclstexp.core.slide import Slide
 
@@ -81,8 +83,8 @@ def predict(
     device : {"auto", "cpu", "cuda", "mps"}
         Where the network runs.
     backend : str, optional
-        How; see :data:`.backends.BACKENDS`. The fastest by default. It does not change the outcome beyond
-        rounding.
+        How; see :data:`.backends.BACKENDS`. By default as a dense map where grid and model have one, which
+        changes the outcome a little, as the bundle tells; else the fastest, by which only rounding differs.
     seed : int
         Recorded with the result; prediction itself draws nothing at random.
 
@@ -104,17 +106,26 @@ def predict(
     slide.check_for_model()
     spec = bundle.spec
     how = _chosen(bundle, top_k, head, batch_size, device, backend)
-    field = Field(spec.patch_px, spec.field_um)
+    field = Field(spec.patch_px, spec.field_um).widened(spec.margin_px)
     field.size_px(scale)
     total = done = len(grid)
     yield Progress("Loading the model", 0, total, grid=grid, genes=spec.genes)
     network = bundle.network().to(how.device)
     if how.device.type != "mps":
         network = network.to(memory_format=torch.channels_last)
-    if not how.backend:
-        name = yield from fastest(network, how.device, spec.patch_px, how.batch, total)
-        how = replace(how, backend=name)
-    encode = image_backend(how.backend, network)
+    share = share_of(grid, spec) if how.backend in ("", DENSE) else None
+    if how.backend == DENSE and share is None:
+        msg = "These spots have no feature map in common, or the model has no margin. Take another backend."
+        raise DeviceError(msg)
+    if share is not None and scale is not None:
+        how = replace(how, backend=DENSE)
+        grid, regions = by_region(grid, share)
+        encoded = dense_queries(slide, grid, regions, spec, scale, network)
+    else:
+        if not how.backend:
+            name = yield from fastest(network, how.device, field.patch_px, how.batch, total)
+            how = replace(how, backend=name)
+        encoded = _patch_by_patch(slide, grid, field, scale, network, how)
 
     queries = Queries(
         np.empty((total, IMAGE_FEATURES), np.float32),
@@ -123,8 +134,7 @@ def predict(
     )
     spots = _Spots.empty(total, len(spec.genes), min(how.bank.k, trust.SHOWN))
     began = time.monotonic()
-    for rows, patches in read_batches(slide, grid.centres_px, field, scale, how.batch):
-        found = encode_patches(network, patches, how.device, encode)
+    for rows, found in encoded:
         queries.put(rows, found)
         spots.take(rows, found.seen_among(None), how)
         left = (time.monotonic() - began) / rows.stop * (total - rows.stop)
@@ -154,6 +164,15 @@ def predict(
         image=_components(queries.embeddings),
         reference_mean=bundle.expression.mean(axis=0, dtype=np.float64).astype(np.float32),
     )
+
+
+def _patch_by_patch(
+    slide: Slide, grid: SpotGrid, field: Field, scale: Scale | None, network: MclSTExp, how: _How
+) -> Iterator[tuple[slice, Queries]]:
+    """Encode the spots of a grid, each from its own patch."""
+    encode = image_backend(how.backend, network)
+    for rows, patches in read_batches(slide, grid.centres_px, field, scale, how.batch):
+        yield rows, encode_patches(network, patches, how.device, encode)
 
 
 def _components(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -198,7 +217,9 @@ def _chosen(
         msg = f"top-k is {k}, but the bundle has {len(bundle.expression)} reference spots. Choose 1 to that."
         raise BundleError(msg)
     chosen_head = check_head(head or spec.head, bundle.beside.ridge)
-    batch = default_batch_size(spec.patch_px, chosen) if batch_size is None else batch_size
+    batch = (
+        default_batch_size(spec.patch_px + 2 * spec.margin_px, chosen) if batch_size is None else batch_size
+    )
     if batch < 1:
         msg = f"A batch of {batch} patches cannot be. Choose 1 or more."
         raise DeviceError(msg)

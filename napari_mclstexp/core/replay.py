@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_mclstexp.core.atomic import write_file
 from napari_mclstexp.core.domain_edits import Import
 from napari_mclstexp.core.domain_history import edit_as_dict
+from napari_mclstexp.core.grid import SQUARE, ST_PITCH_UM
 from napari_mclstexp.core.regions import regions_of
 from napari_mclstexp.core.tissue import packed
 from napari_mclstexp.errors import ExportError
@@ -286,7 +287,7 @@ def _parts(recipe: Recipe) -> tuple[str, str]:
 
 def _grid(about: Provenance) -> str:
     if about.layout == "square":
-        return "st"
+        return "st" if about.pitch_um == ST_PITCH_UM else f"{SQUARE}{about.pitch_um!r}"
     return f"{about.pitch_um!r}" if about.layout == "hexagonal" else "visium"
 
 

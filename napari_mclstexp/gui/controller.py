@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_error, show_info
 
-from napari_mclstexp.core.bundle_files import reads_native_pixels
-from napari_mclstexp.core.drawing import Watched
+from napari_mclstexp.core.bundle_files import makes_dense_maps, reads_native_pixels
+from napari_mclstexp.core.drawing import Watched, drawing_of
 from napari_mclstexp.core.opening import preparing
 from napari_mclstexp.core.progress import Progress
 from napari_mclstexp.core.slide import open_slide
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 MEASURED = "measured"
 """Name of the grid that is the measured section's own."""
+DENSE = "dense"
+"""Name of the grid that is the model's dense map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class PredictRequest:
     bundle : pathlib.Path
         Model bundle.
     grid : str
-        ``visium``, ``st``, a pitch in um, or ``measured`` for the spots of the measured section.
+        ``visium``, ``st``, a pitch in um, ``dense`` for the model's dense map, or ``measured`` for the
+        measured section's spots.
     spots : pathlib.Path or None
         CSV of spots instead of a grid.
     device : str
@@ -60,8 +63,13 @@ class PredictRequest:
 
 
 def rate_key(request: PredictRequest) -> str:
-    """By what the speed of a prediction is remembered: model and device."""
-    return f"{request.bundle.name} {request.device}"
+    """By what the speed of a prediction is remembered: model and device, and whether it is a dense map."""
+    return f"{request.bundle.name} {request.device}{' dense' if is_dense(request) else ''}"
+
+
+def is_dense(request: PredictRequest) -> bool:
+    """Whether a dense map is asked for, of a model that makes them."""
+    return request.grid == DENSE and makes_dense_maps(request.bundle)
 
 
 class Controller:
@@ -180,7 +188,11 @@ class Controller:
                 result = coloured_like(result, known)
             if notes and result.domains is not None:  # a person's own: they belong to the slide
                 result = replace(result, domains=replace(result.domains, annotations=notes))
-            return result, watched.drawing(result.grid), watched.spots_a_second
+            if request.grid == DENSE:
+                drawing = drawing_of(result.grid, smooth=True, tissue=result.tissue)
+            else:
+                drawing = watched.drawing(result.grid)
+            return result, drawing, watched.spots_a_second
 
         def done(outcome: tuple[Result, Drawing, float]) -> None:
             result, drawing, rate = outcome
@@ -188,6 +200,8 @@ class Controller:
             session.used_regions = regions
             if rate > 0:
                 session.set_remembered(session.remembered.with_rate(rate_key(request), rate))
+            if request.grid == DENSE:
+                session.set_view(colour=replace(session.view.colour, smooth=True))
             session.set_result(result, drawing)
 
         self._start(steps(), done, "Done.", "predict")
@@ -214,6 +228,10 @@ class Controller:
         """
         from napari_mclstexp.core.laying import lay_spots
 
+        if request.grid == DENSE:
+            from napari_mclstexp.core.dense import dense_grid
+
+            request = replace(request, grid=dense_grid(self._bundle(request.bundle).spec))
         slide, scale, grid = self._session.slide, self._session.scale, self._grid(request)
         if slide is None:
             raise SlideError("Open a slide first.")  # noqa: EM101

@@ -10,7 +10,7 @@ from napari.utils.notifications import show_error, show_info
 from napari_mclstexp.core.regions import Regions, read_regions
 from napari_mclstexp.core.tissue import edited, find_tissue
 from napari_mclstexp.errors import MclstexpError
-from napari_mclstexp.gui.controller import rate_key
+from napari_mclstexp.gui.controller import DENSE, is_dense, rate_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 SPOTS_A_SECOND = 4.0
 """A core's share before anything was measured: patches of 224 px through DenseNet-121."""
+DENSE_SPOTS_A_SECOND = 100.0
+"""The same for a dense map."""
+NO_MARGIN = " This model was trained without a margin, so each spot goes by a patch of its own."
 
 
 class PlaceActions:
@@ -104,14 +107,19 @@ class PlaceActions:
             return
         self._asked += 1
         asked, place = self._asked, (session.tissue, session.regions)
-        rate = session.remembered.spots_a_second.get(rate_key(request))
+        known = session.remembered.spots_a_second
+
+        def told(count: int) -> str:
+            dense = is_dense(request)
+            alone = request.grid == DENSE and not dense
+            return _told(count, known.get(rate_key(request)), dense) + (NO_MARGIN if alone else "")
 
         def work() -> str:
             try:
                 count = len(self._controller.lay(request, *place, found=self._tissue))
             except MclstexpError as error:
                 return str(error)
-            return _told(count, rate)
+            return told(count)
 
         def done(text: str) -> None:
             if asked == self._asked:
@@ -133,8 +141,9 @@ class PlaceActions:
             show_error(str(error))
 
 
-def _told(spots: int, rate: float | None) -> str:
-    seconds = spots / (rate or SPOTS_A_SECOND * max(1, (os.cpu_count() or 2) - 1))
+def _told(spots: int, rate: float | None, dense: bool) -> str:
+    usual = (DENSE_SPOTS_A_SECOND if dense else SPOTS_A_SECOND) * max(1, (os.cpu_count() or 2) - 1)
+    seconds = spots / (rate or usual)
     if seconds < 90:
         long = f"{max(1, round(seconds))} s"
     elif seconds < 5400:

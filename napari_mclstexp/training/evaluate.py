@@ -132,7 +132,8 @@ def evaluate(
     yield EvaluationProgress(0, len(folds), "Reading patches")
     shared = sorted(set(sections[0].genes).intersection(*(s.genes for s in sections[1:])))
     field = patch_field(options, sections)
-    data = load_training_data(sections, tuple(shared[:1]), field, options.min_counts)
+    wide = field.widened(options.margin_px)
+    data = load_training_data(sections, tuple(shared[:1]), wide, options.min_counts)
     unlike = read_others(others, field)
     patients = {str(n): str(p) for n, p in zip(data.section, data.patient, strict=True)}
     outcomes, history, seconds = [], [], []

@@ -17,6 +17,7 @@ from napari_mclstexp.core.device import choose_device
 from napari_mclstexp.core.measured.expression import NORMALISATION
 from napari_mclstexp.core.patches import Field
 from napari_mclstexp.core.unlike import fit_unlike
+from napari_mclstexp.training.agreement import dense_agreement
 from napari_mclstexp.training.checkpoint import Kept, fingerprint
 from napari_mclstexp.training.data import TrainingData, load_training_data
 from napari_mclstexp.training.distributed import ALONE, Processes
@@ -27,6 +28,7 @@ from napari_mclstexp.training.options import (
     TrainingOptions,
     TrainingProgress,
     check_options,
+    patch_side,
     recipe_of,
 )
 from napari_mclstexp.training.preprocess import choose_genes
@@ -98,7 +100,7 @@ def train(
     fitted = yield from fit_network(data, options, choose_device(options.device), kept, processes)
     processes.leave()
     model = fitted.model
-    half = round_to_half(model, data, patch.patch_px)
+    half = round_to_half(model, data, patch_side(options))
     reference = reference_of(model, data, options)
     spec = _specify(options, patch, data, reference, genes, fitted.history)
     weights = {key: value.detach().clone() for key, value in model.state_dict().items()}
@@ -108,7 +110,7 @@ def train(
         unlike=fit_unlike(reference.alone.looks, data.section),
         thumbnails=thumbnails_of(data, options) if options.thumbnails else None,
     )
-    return Bundle(
+    bundle = Bundle(
         spec,
         weights,
         data.expression,
@@ -117,7 +119,10 @@ def train(
         data.patient,
         data.positions,
         beside=beside,
-    ), half
+    )
+    if options.margin_px:
+        bundle = replace(bundle, spec=replace(spec, dense=dense_agreement(bundle, sections)))
+    return bundle, half
 
 
 def train_along(
@@ -142,7 +147,11 @@ def _prepare(
     choose_device(options.device)
     genes = choose_genes(sections, options.genes, options.min_counts)
     patch = patch_field(options, sections)
-    return genes, patch, load_training_data(sections, genes, patch, options.min_counts)
+    return (
+        genes,
+        patch,
+        load_training_data(sections, genes, patch.widened(options.margin_px), options.min_counts),
+    )
 
 
 def _kept(
@@ -210,6 +219,7 @@ def _specify(
             "recipe": recipe_of(replace(options, field_um=patch.field_um)),
         },
         context_um=reference.context_um,
+        margin_px=options.margin_px,
         centred=not paper,
         head="retrieval" if paper else "mean",
     )

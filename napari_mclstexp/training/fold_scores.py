@@ -14,6 +14,7 @@ from napari_mclstexp.core.domains import cluster
 from napari_mclstexp.training import baselines
 from napari_mclstexp.training.evaluation import SectionScore
 from napari_mclstexp.training.methods import HEAD_METHODS, Trained
+from napari_mclstexp.training.options import field_side
 from napari_mclstexp.training.preprocess import expression_of, rich_spots
 from napari_mclstexp.training.reference import centre_crop, encode_data, reference_of
 from napari_mclstexp.training.ridge import choose_penalty, solve
@@ -104,7 +105,7 @@ def score_fold(
         Patches of slides of another kind.
     """
     reference = reference_of(model, part, options)
-    texture = baselines.texture(centre_crop(part.patches, options))
+    texture = baselines.texture(centre_crop(part.patches, field_side(options)))
     trained = Trained(
         reference.bank, part.expression, part.section, reference.alone, reference.seen, texture, options.seed
     )
@@ -116,7 +117,7 @@ def score_fold(
     for section in held:
         rows = data.section == section.name
         alone, seen = encode_data(model, data, rows, reference.context_um, options)
-        looks = baselines.texture(centre_crop(data.patches[rows], options))
+        looks = baselines.texture(centre_crop(data.patches[rows], field_side(options)))
         keep = rich_spots(section, options.min_counts)
         measured = _measured(section, genes, keep)
         labels = None if section.labels is None else section.labels[keep]
@@ -141,7 +142,7 @@ def score_fold(
             )
         )
         similarity.append(trust.similarity(matches))
-        patches.append(centre_crop(data.patches[rows], options))
+        patches.append(centre_crop(data.patches[rows], field_side(options)))
         start += len(measured)
     return FoldOutcome(
         tuple(sections),

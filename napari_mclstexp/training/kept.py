@@ -45,7 +45,8 @@ def load_network(path: Path, data: TrainingData, options: TrainingOptions) -> Fi
     try:
         with safetensors.safe_open(path, "pt") as stored:
             history = json.loads((stored.metadata() or {})[HISTORY])
-        model = MclSTExp(data.expression.shape[1], options.mode, position_rows(data, options))
+        rows = position_rows(data, options)
+        model = MclSTExp(data.expression.shape[1], options.mode, rows, options.margin_px)
         model.load_state_dict(safetensors.torch.load(path.read_bytes()))
     except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError, OSError):
         return None

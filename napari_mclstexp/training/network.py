@@ -84,7 +84,7 @@ def fit_network(
     """
     torch.manual_seed(options.seed)
     rows = position_rows(data, options)
-    model = MclSTExp(data.expression.shape[1], options.mode, rows)
+    model = MclSTExp(data.expression.shape[1], options.mode, rows, options.margin_px)
     if processes.first:
         load_initial(model, options)
     history = yield from Loop(model.to(device), data, options, device, processes).run(kept)

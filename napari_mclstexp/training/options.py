@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_mclstexp.core.measured.expression import MIN_COUNTS
+from napari_mclstexp.core.model import STRIDE
 from napari_mclstexp.errors import SectionError
 from napari_mclstexp.training.weights import INITIAL, check_initial, describe_initial
 
@@ -43,6 +44,9 @@ class TrainingOptions:
         Spots a step; 64, in mode ``paper`` 128.
     patch_px : int
         Pixels of a patch's side (mode ``corrected``).
+    margin_px : int
+        Pixels around the patch that it is read with, a multiple of 32 (mode ``corrected``); see
+        :class:`.core.model.ImageEncoder`.
     field_um : float or None
         um of a patch's side (mode ``corrected``); None: 1.2 times the distance between spots.
     stain : float
@@ -71,6 +75,7 @@ class TrainingOptions:
     device: str = "auto"
     batch_size: int | None = None
     patch_px: int = 112
+    margin_px: int = 0
     field_um: float | None = None
     stain: float = 0.15
     initial: str = "random"
@@ -113,9 +118,14 @@ class TrainingProgress:
     note: str = ""
 
 
-def patch_side(options: TrainingOptions) -> int:
-    """Pixels of a patch's side."""
+def field_side(options: TrainingOptions) -> int:
+    """Pixels of the side of the field that a patch shows."""
     return PAPER_PATCH_PX if options.mode == "paper" else options.patch_px
+
+
+def patch_side(options: TrainingOptions) -> int:
+    """Pixels of a patch's side, its margin included."""
+    return field_side(options) + 2 * options.margin_px
 
 
 def check_options(options: TrainingOptions) -> None:
@@ -134,6 +144,9 @@ def check_options(options: TrainingOptions) -> None:
         raise SectionError(msg)
     if not 32 <= options.patch_px <= 1024:
         msg = f"--patch-px is {options.patch_px}. Choose 32 to 1024."
+        raise SectionError(msg)
+    if options.margin_px not in range(0, 257, STRIDE) or (options.margin_px and options.mode == "paper"):
+        msg = f"--margin-px is {options.margin_px}. Choose a multiple of {STRIDE} to 256; none in mode paper."
         raise SectionError(msg)
     if options.field_um is not None and not 10 <= options.field_um <= 2000:
         msg = f"--field-um is {options.field_um:g}. Choose 10 to 2000."

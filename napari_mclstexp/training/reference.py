@@ -13,7 +13,7 @@ from napari_mclstexp.core.bundle_beside import THUMBNAIL_PX
 from napari_mclstexp.core.context import Neighbours, Queries, Seen, centred
 from napari_mclstexp.core.encode import encode_patches, encode_spots
 from napari_mclstexp.core.heads import Bank
-from napari_mclstexp.training.options import patch_side
+from napari_mclstexp.training.options import field_side, patch_side
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,7 +88,7 @@ def encode_data(
     options: TrainingOptions,
 ) -> tuple[Queries, Seen]:
     """Encode the patches of some spots, alone and with the spots around them in their own section."""
-    patches, section = centre_crop(data.patches[rows], options), data.section[rows]
+    patches, section = centre_crop(data.patches[rows], patch_side(options)), data.section[rows]
     device = torch.device("cpu")
     parts = [encode_patches(model, patches[i : i + BATCH], device) for i in range(0, len(patches), BATCH)]
     alone = Queries(*(np.concatenate([getattr(p, n) for p in parts]) for n in Queries.__slots__))
@@ -104,16 +104,15 @@ def encode_data(
     return alone, Seen(embeddings, described if described is not None else np.empty((0, 0), np.float32))
 
 
-def centre_crop(wide: NDArray[np.uint8], options: TrainingOptions) -> NDArray[np.uint8]:
-    """Middle (N, P, P, 3) of patches that were read wider, as they are predicted from."""
-    side = patch_side(options)
+def centre_crop(wide: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Middle (N, side, side, 3) of patches that were read wider."""
     start = (wide.shape[1] - side) // 2
     return np.ascontiguousarray(wide[:, start : start + side, start : start + side])
 
 
 def thumbnails_of(data: TrainingData, options: TrainingOptions) -> NDArray[np.uint8]:
     """Patches of the reference spots as small pictures, (M, THUMBNAIL_PX, THUMBNAIL_PX, 3) uint8."""
-    pixels = torch.from_numpy(centre_crop(data.patches, options)).permute(0, 3, 1, 2)
+    pixels = torch.from_numpy(centre_crop(data.patches, field_side(options))).permute(0, 3, 1, 2)
     small = v2.functional.resize(pixels, [THUMBNAIL_PX, THUMBNAIL_PX], antialias=True)
     return np.ascontiguousarray(small.permute(0, 2, 3, 1).numpy())
 

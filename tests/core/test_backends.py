@@ -65,10 +65,10 @@ def test_a_backend_gives_the_embeddings_and_matches_of_the_plain_one(name: str) 
 
 @pytest.mark.parametrize("mode", ["corrected", "paper"])
 @pytest.mark.parametrize("name", OTHERS)
-@pytest.mark.parametrize("side", [64, 97])
-def test_backends_follow_the_mode_and_any_size(name: str, mode: str, side: int) -> None:
+@pytest.mark.parametrize(("side", "margin"), [(64, 0), (97, 0), (128, 32)])
+def test_backends_follow_the_mode_and_any_size(name: str, mode: str, side: int, margin: int) -> None:
     torch.manual_seed(3)
-    network = MclSTExp(5, mode).eval()
+    network = MclSTExp(5, mode, margin_px=margin).eval()
     for norm in network.modules():
         if isinstance(norm, torch.nn.BatchNorm2d):
             norm.running_mean.normal_(0, 0.3)

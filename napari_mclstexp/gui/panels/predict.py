@@ -13,7 +13,7 @@ from qtpy.QtGui import QEnterEvent
 from qtpy.QtWidgets import QGroupBox, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_mclstexp.core.device import DEVICES
-from napari_mclstexp.gui.controller import MEASURED, PredictRequest
+from napari_mclstexp.gui.controller import DENSE, MEASURED, PredictRequest
 from napari_mclstexp.gui.panels.place import PlaceForm
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ GRIDS = [
     ("Visium: hexagonal, 100 µm", "visium"),
     ("ST: square, 200 µm", "st"),
     ("Hexagonal, another pitch", "pitch"),
+    ("Dense map: square, 32 µm or less", DENSE),
     ("Spots from a CSV file", "spots"),
 ]
 AT_MEASURED = ("The measured spots", MEASURED)

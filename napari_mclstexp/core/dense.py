@@ -1,0 +1,191 @@
+"""Dense maps: the features of overlapping patches from one pass over the region that they share.
+
+Spots on a square grid whose pitch is the image encoder's stride, or a half, a quarter or an eighth of it,
+have patches whose feature maps lie on one grid, too. The convolutional trunk then runs once over a region
+with a margin around it, and each patch is a window on its feature map. Between two steps of a stride the
+last poolings are repeated, shifted, as in the "shift-and-stitch" of Long et al. (CVPR 2015), while the layers
+before them run once. Without a margin in the model, zeros at a patch's border would make its features others
+than these; how near they are with it, a bundle tells from its training sections.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from napari_mclstexp.core.appearance import appearance_of_windows
+from napari_mclstexp.core.context import Queries
+from napari_mclstexp.core.fused import FusedEncoder
+from napari_mclstexp.core.grid import SQUARE
+from napari_mclstexp.core.model import STRIDE, cropped
+from napari_mclstexp.core.patches import read_area, worked_ahead
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from napari_mclstexp.core.bundle_spec import BundleSpec
+    from napari_mclstexp.core.grid import SpotGrid
+    from napari_mclstexp.core.model import MclSTExp
+    from napari_mclstexp.core.scale import Scale
+    from napari_mclstexp.core.slide import Slide
+
+DENSE_PITCH_UM = 32.0
+"""The widest pitch of a dense map."""
+SHARES = (1, 2, 4, 8)
+"""Steps in a stride that the trunk has shifts for: down to the stride of its first block."""
+REGION_PX = 512
+"""Side of the part of the slide, in the model's pixels, whose spots share one pass: a second on two cores."""
+
+
+def dense_grid(spec: BundleSpec) -> str:
+    """The grid of a model's dense map: square, its pitch a whole share of the stride and at most 32 um.
+
+    A stride over 256 um is too wide for that: then the pitch is an eighth of it. A model without a margin has
+    no dense map: its spots lie 32 um apart, and go patch by patch.
+
+    Returns
+    -------
+    str
+        As :func:`.grid.parse_grid` reads it.
+    """
+    pitch = DENSE_PITCH_UM
+    if spec.mpp is not None and spec.margin_px:
+        pitches = [STRIDE * spec.mpp / share for share in SHARES]
+        pitch = next((p for p in pitches if p <= DENSE_PITCH_UM), pitches[-1])
+    return f"{SQUARE}{pitch!r}"
+
+
+def share_of(grid: SpotGrid, spec: BundleSpec) -> int | None:
+    """Into how many steps a grid divides the model's stride; None where patches have no map in common."""
+    if spec.mpp is None or not spec.margin_px or grid.layout != "square":
+        return None
+    return next((n for n in SHARES if math.isclose(grid.pitch_um * n, STRIDE * spec.mpp, rel_tol=1e-6)), None)
+
+
+def by_region(grid: SpotGrid, share: int) -> tuple[SpotGrid, list[slice]]:
+    """A grid's spots, so ordered that those of a region follow each other, and the rows of each region."""
+    tile = REGION_PX // STRIDE * share
+    at = np.column_stack([grid.array_row // tile, grid.array_col // tile])
+    order = np.lexsort((grid.array_col, grid.array_row, at[:, 1], at[:, 0]))
+    begins = np.flatnonzero(np.r_[True, (np.diff(at[order], axis=0) != 0).any(axis=1)][: len(order)])
+    ends = np.r_[begins[1:], len(order)][: len(begins)]
+    return grid.take(order), [slice(int(a), int(b)) for a, b in zip(begins, ends, strict=True)]
+
+
+def dense_queries(
+    slide: Slide,
+    grid: SpotGrid,
+    regions: list[slice],
+    spec: BundleSpec,
+    scale: Scale,
+    network: MclSTExp,
+) -> Iterator[tuple[slice, Queries]]:
+    """Encode the spots of a grid, region by region; the next region is read meanwhile.
+
+    Parameters
+    ----------
+    slide : Slide
+        What to read from.
+    grid : SpotGrid
+        N spots, square, ordered by :func:`by_region`.
+    regions : list of slice
+        Rows of each region.
+    spec : BundleSpec
+        The model's, with a margin.
+    scale : Scale
+        um per px of the slide.
+    network : MclSTExp
+        In evaluation state, on its device.
+
+    Yields
+    ------
+    rows : slice
+        Which of the N spots.
+    queries : Queries
+        Of them.
+
+    Raises
+    ------
+    DeviceError, ModelError, SlideError
+        As in :func:`.encode.encode_patches`.
+    """
+    from napari_mclstexp.core.encode import embedded
+
+    encoder = FusedEncoder(network.image_encoder)
+    device = next(network.parameters()).device
+    plans = [_Plan.of(grid, rows, spec) for rows in regions]
+    seen = worked_ahead([partial(plan.see, slide, spec, scale) for plan in plans])
+    for rows, plan, (pixels, looks) in zip(regions, plans, seen, strict=True):
+        found = embedded(network, pixels[None], device, partial(plan.features, encoder=encoder))
+        yield rows, Queries(*found, looks)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Plan:
+    """One region: where it lies, and at which steps its spots do.
+
+    Attributes
+    ----------
+    at : numpy.ndarray
+        (n, 2) int64 steps, y and x, of each spot from the region's first.
+    first_px : tuple of float
+        y, x of the centre of the first step's patch, in full-resolution pixels.
+    share : int
+        Steps a stride.
+    patch_px, margin_px : int
+        Of the model.
+    """
+
+    at: NDArray[np.int64]
+    first_px: tuple[float, float]
+    share: int
+    patch_px: int
+    margin_px: int
+
+    @classmethod
+    def of(cls, grid: SpotGrid, rows: slice, spec: BundleSpec) -> _Plan:
+        share = share_of(grid, spec) or 1
+        at = np.column_stack([grid.array_row[rows], grid.array_col[rows]])
+        low = at.min(axis=0)
+        first = grid.centres_px[rows][0] - (at[0] - low) * np.array(grid.pitch_px)
+        return cls(at - low, (float(first[0]), float(first[1])), share, spec.patch_px, spec.margin_px)
+
+    @property
+    def strides(self) -> NDArray[np.int64]:
+        """Strides, y and x, from the first to the last."""
+        return self.at.max(axis=0) // self.share + 1
+
+    @property
+    def step(self) -> int:
+        """Pixels of the model a step."""
+        return STRIDE // self.share
+
+    def see(
+        self, slide: Slide, spec: BundleSpec, scale: Scale
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """Pixels (H, W, 3) of the region with its margin, and looks of its spots; see :mod:`.appearance`."""
+        cells = self.strides - 1 + self.patch_px // STRIDE + 2 * self.margin_px // STRIDE
+        shape = cells * STRIDE + (STRIDE - self.step)  # the last steps within a stride
+        shape = np.maximum(shape, self.at.max(axis=0) * self.step + self.patch_px + 2 * self.margin_px)
+        unit = np.array([spec.mpp / scale.mpp_y, spec.mpp / scale.mpp_x])  # type: ignore[operator]
+        corner = np.array(self.first_px) - (self.patch_px / 2 + self.margin_px) * unit
+        height, width = (int(n) for n in shape)
+        pixels = read_area(slide, tuple(corner), tuple(shape * unit), (height, width))
+        return pixels, appearance_of_windows(pixels, self.at * self.step + self.margin_px, self.patch_px)
+
+    def features(self, pixels: torch.Tensor, encoder: FusedEncoder) -> torch.Tensor:
+        """Features (n, 1024) of the spots from the pixels (1, 3, H, W) of their region."""
+        maps = cropped(encoder.maps(pixels, self.share), self.margin_px)  # (share * share, 1024, h, w)
+        windows = F.avg_pool2d(maps, self.patch_px // STRIDE, stride=1)
+        cell, rest = self.at // self.share, self.at % self.share
+        shift = torch.from_numpy(rest[:, 0] * self.share + rest[:, 1])
+        y, x = torch.from_numpy(cell[:, 0]), torch.from_numpy(cell[:, 1])
+        return windows.permute(0, 2, 3, 1)[shift, y, x]
