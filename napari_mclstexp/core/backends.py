@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from napari_mclstexp.core.cache import cached, forget, making
-from napari_mclstexp.core.fused import FusedEncoder
+from napari_mclstexp.core.fused import FusedEncoder, by_shift
 from napari_mclstexp.core.progress import Progress
 from napari_mclstexp.errors import DeviceError
 
@@ -34,6 +34,9 @@ Encode = Callable[["Tensor"], "Tensor"]
 """Patches (B, 3, H, W) float32 RGB in [0, 1] -> features (B, 1024), on the network's device."""
 
 DENSE = "dense"
+Maps = Callable[["Tensor", int], "Tensor"]
+"""Picture (1, 3, H, W) and steps in a stride -> maps; see :meth:`.fused.FusedEncoder.maps`."""
+
 BACKENDS = ("torch", "fused", "onnxruntime", "half", DENSE)
 """``torch``: as the network is written; ``fused``: rearranged for a CPU, see :mod:`.fused`; ``onnxruntime``:
 its graph, see :mod:`.onnx_graph`, on a CPU; ``half``: half precision on a GPU; ``dense``: regions instead of
@@ -76,9 +79,10 @@ def check_backend(name: str, device: torch.device) -> str:
     raise DeviceError(msg)
 
 
-def told_as(name: str) -> str:
+def told_as(name: str, device: str = "cpu") -> str:
     """A backend with its version, as a result's provenance names it."""
-    module = ONNX if name == ONNX else "torch"
+    onnx = name == ONNX or (name == DENSE and device == "cpu" and ONNX in backend_names(torch.device("cpu")))
+    module = ONNX if onnx else TORCH
     version = importlib.metadata.version(module)
     return f"{name} {version}" if name == module else f"{name} {module} {version}"
 
@@ -103,6 +107,24 @@ def image_backend(name: str, network: MclSTExp) -> Encode:
     if name == "half":
         return _Half(network)
     return _OnnxEncoder(network) if name == ONNX else network.image_encoder
+
+
+def maps_backend(network: MclSTExp) -> Maps:
+    """What makes the feature maps of a dense map: ONNX Runtime on a CPU that has it, else :mod:`.fused`.
+
+    Parameters
+    ----------
+    network : MclSTExp
+        In evaluation state, on its device.
+
+    Returns
+    -------
+    callable
+        See :meth:`.fused.FusedEncoder.maps`.
+    """
+    if ONNX in backend_names(next(network.parameters()).device):
+        return _OnnxMaps(network)
+    return FusedEncoder(network.image_encoder).maps
 
 
 def fastest(
@@ -212,7 +234,7 @@ class _Half:
 class _OnnxEncoder:
     """The graph in ONNX Runtime, on as many processors as torch has."""
 
-    def __init__(self, network: MclSTExp) -> None:
+    def __init__(self, network: MclSTExp, share: int | None = None) -> None:
         import onnxruntime
 
         from napari_mclstexp.core.onnx_graph import image_encoder_graph
@@ -221,9 +243,22 @@ class _OnnxEncoder:
         options.intra_op_num_threads = torch.get_num_threads()
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the window has a core
         self._session = onnxruntime.InferenceSession(
-            image_encoder_graph(network.image_encoder), options, providers=["CPUExecutionProvider"]
+            image_encoder_graph(network.image_encoder, share), options, providers=["CPUExecutionProvider"]
         )
 
     def __call__(self, patches: Tensor) -> Tensor:
         pixels = np.ascontiguousarray(patches.numpy())
         return torch.from_numpy(self._session.run(None, {"patches": pixels})[0])
+
+
+class _OnnxMaps:
+    """The graph that ends with maps, for each number of steps in a stride."""
+
+    def __init__(self, network: MclSTExp) -> None:
+        self._network = network
+        self._graphs: dict[int, _OnnxEncoder] = {}
+
+    def __call__(self, picture: Tensor, share: int) -> Tensor:
+        if share not in self._graphs:
+            self._graphs[share] = _OnnxEncoder(self._network, share)
+        return by_shift(self._graphs[share](picture), share)

@@ -20,8 +20,8 @@ import torch
 from torch.nn import functional as F
 
 from napari_mclstexp.core.appearance import appearance_of_windows
+from napari_mclstexp.core.backends import maps_backend
 from napari_mclstexp.core.context import Queries
-from napari_mclstexp.core.fused import FusedEncoder
 from napari_mclstexp.core.grid import SQUARE
 from napari_mclstexp.core.model import STRIDE, cropped
 from napari_mclstexp.core.patches import read_area, worked_ahead
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from napari_mclstexp.core.backends import Maps
     from napari_mclstexp.core.bundle_spec import BundleSpec
     from napari_mclstexp.core.grid import SpotGrid
     from napari_mclstexp.core.model import MclSTExp
@@ -41,8 +42,8 @@ DENSE_PITCH_UM = 32.0
 """The widest pitch of a dense map."""
 SHARES = (1, 2, 4, 8)
 """Steps in a stride that the trunk has shifts for: down to the stride of its first block."""
-REGION_PX = 512
-"""Side of the part of the slide, in the model's pixels, whose spots share one pass: a second on two cores."""
+REGION = {1: 32, 2: 32, 4: 16, 8: 8}
+"""By steps in a stride: at most so many strides, a side, share one pass: a second or two on two cores."""
 
 
 def dense_grid(spec: BundleSpec) -> str:
@@ -72,11 +73,16 @@ def share_of(grid: SpotGrid, spec: BundleSpec) -> int | None:
 
 def by_region(grid: SpotGrid, share: int) -> tuple[SpotGrid, list[slice]]:
     """A grid's spots, so ordered that those of a region follow each other, and the rows of each region."""
-    tile = REGION_PX // STRIDE * share
-    at = np.column_stack([grid.array_row // tile, grid.array_col // tile])
+    if not len(grid):
+        return grid, []
+    steps = np.column_stack([grid.array_row, grid.array_col])
+    steps = steps - steps.min(axis=0)
+    span = steps.max(axis=0) + 1
+    tiles = -(-span // (REGION[share] * share))  # as few as can be, all of one size
+    at = steps // (-(-span // (tiles * share)) * share)
     order = np.lexsort((grid.array_col, grid.array_row, at[:, 1], at[:, 0]))
-    begins = np.flatnonzero(np.r_[True, (np.diff(at[order], axis=0) != 0).any(axis=1)][: len(order)])
-    ends = np.r_[begins[1:], len(order)][: len(begins)]
+    begins = np.flatnonzero(np.r_[True, (np.diff(at[order], axis=0) != 0).any(axis=1)])
+    ends = np.r_[begins[1:], len(order)]
     return grid.take(order), [slice(int(a), int(b)) for a, b in zip(begins, ends, strict=True)]
 
 
@@ -119,12 +125,12 @@ def dense_queries(
     """
     from napari_mclstexp.core.encode import embedded
 
-    encoder = FusedEncoder(network.image_encoder)
+    maps_of = maps_backend(network)
     device = next(network.parameters()).device
     plans = [_Plan.of(grid, rows, spec) for rows in regions]
     seen = worked_ahead([partial(plan.see, slide, spec, scale) for plan in plans])
     for rows, plan, (pixels, looks) in zip(regions, plans, seen, strict=True):
-        found = embedded(network, pixels[None], device, partial(plan.features, encoder=encoder))
+        found = embedded(network, pixels[None], device, partial(plan.features, maps_of=maps_of))
         yield rows, Queries(*found, looks)
 
 
@@ -159,11 +165,6 @@ class _Plan:
         return cls(at - low, (float(first[0]), float(first[1])), share, spec.patch_px, spec.margin_px)
 
     @property
-    def strides(self) -> NDArray[np.int64]:
-        """Strides, y and x, from the first to the last."""
-        return self.at.max(axis=0) // self.share + 1
-
-    @property
     def step(self) -> int:
         """Pixels of the model a step."""
         return STRIDE // self.share
@@ -172,18 +173,18 @@ class _Plan:
         self, slide: Slide, spec: BundleSpec, scale: Scale
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
         """Pixels (H, W, 3) of the region with its margin, and looks of its spots; see :mod:`.appearance`."""
-        cells = self.strides - 1 + self.patch_px // STRIDE + 2 * self.margin_px // STRIDE
-        shape = cells * STRIDE + (STRIDE - self.step)  # the last steps within a stride
-        shape = np.maximum(shape, self.at.max(axis=0) * self.step + self.patch_px + 2 * self.margin_px)
+        last = self.at.max(axis=0) * self.step  # from the first step's patch to the last one's
+        within = STRIDE - self.step  # the last steps of a stride
+        shape = -(-(last + self.patch_px + 2 * self.margin_px - within) // STRIDE) * STRIDE + within
         unit = np.array([spec.mpp / scale.mpp_y, spec.mpp / scale.mpp_x])  # type: ignore[operator]
         corner = np.array(self.first_px) - (self.patch_px / 2 + self.margin_px) * unit
         height, width = (int(n) for n in shape)
         pixels = read_area(slide, tuple(corner), tuple(shape * unit), (height, width))
         return pixels, appearance_of_windows(pixels, self.at * self.step + self.margin_px, self.patch_px)
 
-    def features(self, pixels: torch.Tensor, encoder: FusedEncoder) -> torch.Tensor:
+    def features(self, pixels: torch.Tensor, maps_of: Maps) -> torch.Tensor:
         """Features (n, 1024) of the spots from the pixels (1, 3, H, W) of their region."""
-        maps = cropped(encoder.maps(pixels, self.share), self.margin_px)  # (share * share, 1024, h, w)
+        maps = cropped(maps_of(pixels, self.share), self.margin_px)  # (share * share, 1024, h, w)
         windows = F.avg_pool2d(maps, self.patch_px // STRIDE, stride=1)
         cell, rest = self.at // self.share, self.at % self.share
         shift = torch.from_numpy(rest[:, 0] * self.share + rest[:, 1])

@@ -52,6 +52,7 @@ class Watched:
         self._grid: SpotGrid | None = None
         self._drawing: Drawing | None = None
         self._first: tuple[int, float] | None = None
+        self._most = 0
         self.spots_a_second = 0.0
 
     def __call__(self, steps: Generator[Progress, None, Result]) -> Generator[Progress, None, Result]:
@@ -77,12 +78,13 @@ class Watched:
         if step.grid is not None and step.grid is not self._grid:
             self._grid = step.grid
             self._drawing = drawing_of(step.grid)
-        if step.rows is not None:
+        if step.grid is not None and step.done:
             now = time.monotonic()
             if self._first is None:
                 self._first = step.done, now
             elif now > self._first[1]:
-                self.spots_a_second = (step.done - self._first[0]) / (now - self._first[1])
+                self._most = max(self._most, step.done)
+                self.spots_a_second = (self._most - self._first[0]) / (now - self._first[1])
         return replace(step, drawing=self._drawing)
 
     def drawing(self, grid: SpotGrid) -> Drawing:

@@ -82,7 +82,7 @@ class FusedEncoder:
         if self._corrected:
             F.relu_(table)
         found = _as_grid(table, grid.shape)
-        return found if share == 1 else _by_shift(found, share)
+        return by_shift(found, share)
 
 
 class _Layer:
@@ -123,8 +123,10 @@ def _pooled_shifted(grid: Tensor) -> Tensor:
     return torch.cat([_pooled(grid[:, :, y : y + height, x : x + width]) for y in (0, 1) for x in (0, 1)])
 
 
-def _by_shift(maps: Tensor, share: int) -> Tensor:
+def by_shift(maps: Tensor, share: int) -> Tensor:
     """Maps (share * share * B, ...) of poolings, the last pooling's shift first, in order of y, then x."""
+    if share == 1:
+        return maps
     poolings = share.bit_length() - 1
     apart = maps.view(*[2] * (2 * poolings), -1, *maps.shape[1:])  # (y, x, y, x, ..., B, C, h, w)
     order = [*range(0, 2 * poolings, 2), *range(1, 2 * poolings, 2)]

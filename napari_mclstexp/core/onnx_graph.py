@@ -25,13 +25,16 @@ OPSET, IR = 17, 8
 BLOCKS = 4
 
 
-def image_encoder_graph(encoder: ImageEncoder) -> bytes:
+def image_encoder_graph(encoder: ImageEncoder, share: int | None = None) -> bytes:
     """Write the graph of an image encoder.
 
     Parameters
     ----------
     encoder : ImageEncoder
         In evaluation state.
+    share : int, optional
+        To end with the maps of :meth:`.fused.FusedEncoder.maps` instead, shifts in the order of poolings, for
+        pictures of 32 - 32 / share px more than a multiple of 32, a side.
 
     Returns
     -------
@@ -53,14 +56,18 @@ def image_encoder_graph(encoder: ImageEncoder) -> bytes:
         if i < BLOCKS:
             transition = getattr(maps, f"transition{i}")
             at = graph.normalised(at, transition.norm)
+            if share is not None and 2 ** (BLOCKS - i) <= share:
+                at = graph.shifted(at)
             at = graph.add("AveragePool", at, kernel_shape=[2, 2], strides=[2, 2])
             at = graph.convolution(at, transition.conv)
     at = graph.normalised(at, maps.norm5, relu=encoder.corrected)
+    if share is not None:
+        return graph.model(at, ["shifts", 1024, "h", "w"])
     if encoder.margin_px:
         cells = encoder.margin_px // STRIDE
         ends = (np.array([at, at]) for at in (cells, -cells))
         at = graph.add("Slice", at, *map(graph.whole, ends), graph.whole(np.array([2, 3])))
-    return graph.model(graph.add("Flatten", graph.add("GlobalAveragePool", at), axis=1))
+    return graph.model(graph.add("Flatten", graph.add("GlobalAveragePool", at), axis=1), ["batch", 1024])
 
 
 class _Graph:
@@ -84,6 +91,14 @@ class _Graph:
         name = f"{kind.lower()}{len(self._nodes)}"
         self._nodes.append(helper.make_node(kind, inputs, [name], **attributes))
         return name
+
+    def shifted(self, at: str) -> str:
+        """Maps (B, C, H, W), of odd sides, from each of four corners on, as (4 B, C, H - 1, W - 1)."""
+        axes, parts = self.whole(np.array([2, 3])), []
+        for corner in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            ends = np.array([2**31 - 1 if start else -1 for start in corner])
+            parts.append(self.add("Slice", at, self.whole(np.array(corner)), self.whole(ends), axes))
+        return self.add("Concat", *parts, axis=0)
 
     def normalised(self, at: str, norm: Any, *, relu: bool = True) -> str:
         parts = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
@@ -112,10 +127,10 @@ class _Graph:
         )
         return found if norm is None else self.add("Relu", found)
 
-    def model(self, output: str) -> bytes:
+    def model(self, output: str, shape: list[int | str]) -> bytes:
         self._nodes.append(helper.make_node("Identity", [output], ["features"]))
         patches = helper.make_tensor_value_info("patches", TensorProto.FLOAT, ["batch", 3, "height", "width"])
-        features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", 1024])
+        features = helper.make_tensor_value_info("features", TensorProto.FLOAT, shape)
         graph = helper.make_graph(self._nodes, "image_encoder", [patches], [features], self._weights)
         made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
         onnx.checker.check_model(made)

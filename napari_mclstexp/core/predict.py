@@ -14,7 +14,7 @@ from napari_mclstexp import __version__
 from napari_mclstexp.core import trust
 from napari_mclstexp.core.appearance import APPEARANCE
 from napari_mclstexp.core.backends import DENSE, check_backend, fastest, image_backend, told_as
-from napari_mclstexp.core.context import Neighbours, Queries, Seen
+from napari_mclstexp.core.context import Around, Disc, Neighbours, Queries, Seen
 from napari_mclstexp.core.dense import by_region, dense_queries, share_of
 from napari_mclstexp.core.device import choose_device
 from napari_mclstexp.core.encode import encode_patches
@@ -134,18 +134,29 @@ def predict(
     )
     spots = _Spots.empty(total, len(spec.genes), min(how.bank.k, trust.SHOWN))
     began = time.monotonic()
+    twice = share is not None and spec.context_um is not None  # then it is not worth while alone, too
     for rows, found in encoded:
         queries.put(rows, found)
-        spots.take(rows, found.seen_among(None), how)
         left = (time.monotonic() - began) / rows.stop * (total - rows.stop)
-        step = Progress("Predicting", rows.stop, total, left, rows, spots.expression[rows], grid, spec.genes)
+        step = Progress("Predicting", rows.stop, total, left, grid=grid, genes=spec.genes)
+        if not twice:
+            spots.take(rows, found.seen_among(None), how)
+            step = replace(step, rows=rows, expression=spots.expression[rows])
         if (yield from heard(step)):
             done = rows.stop
             break
     if done < total:
         grid, queries, spots = grid.first(done), queries.rows(slice(done)), spots.first(done)
     if spec.context_um is not None and scale is not None:
-        yield from _look_around(queries, spots, grid.centres_px[:, ::-1] * (scale.mpp_x, scale.mpp_y), how)
+        if share is None:
+            around: Around = Neighbours(
+                grid.centres_px[:, ::-1] * (scale.mpp_x, scale.mpp_y), spec.context_um
+            )
+            parts = [slice(start, start + CONTEXT_ROWS) for start in range(0, done, CONTEXT_ROWS)]
+        else:
+            around = Disc(np.column_stack([grid.array_row, grid.array_col]), spec.context_um / grid.pitch_um)
+            parts = [rows for rows in regions if rows.stop <= done]
+        yield from _look_around(queries, spots, around, parts, how, grid if twice else None)
 
     yield from heard(Progress("Finishing", done, done, 0.0))
     partial = f"{done:,} of {total:,} spots; stopped by the user" if done < total else ""
@@ -228,16 +239,17 @@ def _chosen(
 
 
 def _look_around(
-    queries: Queries, spots: _Spots, xy_um: NDArray[np.float64], how: _How
+    queries: Queries, spots: _Spots, around: Around, parts: list[slice], how: _How, grid: SpotGrid | None
 ) -> Generator[Progress, None, None]:
-    """Predict the N spots at `xy_um` (N, 2) once more, each seen among its neighbours."""
-    total, radius_um = len(queries), how.bundle.spec.context_um
+    """Predict the spots, part by part, each seen among its neighbours; tell them where a grid is given."""
+    total, genes = len(queries), how.bundle.spec.genes
     yield from heard(Progress("Looking around each spot", total, total, 0.0))
-    around = Neighbours(xy_um, radius_um or 0.0)
-    for start in range(0, total, CONTEXT_ROWS):
-        rows = slice(start, min(start + CONTEXT_ROWS, total))
-        spots.take(rows, queries.seen_among(around.weights(rows), rows), how)
-        yield from heard(Progress("Looking around each spot", rows.stop, total))
+    for rows in parts:
+        spots.take(rows, queries.seen_among(around, rows), how)
+        step = Progress("Looking around each spot", min(rows.stop, total), total)
+        if grid is not None:
+            step = replace(step, rows=rows, expression=spots.expression[rows], grid=grid, genes=genes)
+        yield from heard(step)
 
 
 def _provenance(slide: Slide, grid: SpotGrid, scale: Scale | None, how: _How) -> Provenance:
@@ -259,7 +271,7 @@ def _provenance(slide: Slide, grid: SpotGrid, scale: Scale | None, how: _How) ->
         patch_px=spec.patch_px,
         top_k=how.bank.k,
         weighting=spec.weighting,
-        backend=told_as(how.backend),
+        backend=told_as(how.backend, how.device.type),
         device=how.device.type,
         batch_size=how.batch,
         threads=torch.get_num_threads(),

@@ -96,7 +96,7 @@ def encode_data(
     embeddings, described = np.empty_like(alone.embeddings), None
     for name in np.unique(section):
         own = np.flatnonzero(section == name)
-        around = None if context_um is None else Neighbours(positions[own], context_um).weights()
+        around = None if context_um is None else Neighbours(positions[own], context_um)
         seen = alone.rows(own).seen_among(around)
         if described is None:
             described = np.empty((len(section), seen.described.shape[1]), dtype=np.float32)

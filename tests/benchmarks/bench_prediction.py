@@ -18,8 +18,9 @@ import tifffile
 import torch
 
 from napari_mclstexp.core import backends
-from napari_mclstexp.core.backends import fastest, image_backend
+from napari_mclstexp.core.backends import DENSE, fastest, image_backend
 from napari_mclstexp.core.bundle import load_bundle
+from napari_mclstexp.core.dense import dense_grid
 from napari_mclstexp.core.device import choose_device
 from napari_mclstexp.core.domains import find_domains
 from napari_mclstexp.core.drawing import drawing_of
@@ -33,6 +34,7 @@ from napari_mclstexp.core.scale import Scale
 from napari_mclstexp.core.slide import open_slide
 from napari_mclstexp.core.tissue import find_tissue
 from napari_mclstexp.samples import demo_bundle_path, sample_slide_path
+from napari_mclstexp.training.scores import pearson
 
 from .ratios import interleaved, ratio
 
@@ -167,6 +169,37 @@ def test_backend(benchmark: BenchmarkFixture, name: str) -> None:
         lambda: took.update(interleaved({"plain": plain, "other": lambda: encode(pixels)}, 5)), rounds=1
     )
     benchmark.extra_info["ratios"] = {f"224 px: torch / {name}": ratio(took["plain"] / took["other"], "")}
+
+
+@pytest.mark.parametrize("side", [64, 112, 224])
+def test_dense_map(benchmark: BenchmarkFixture, monkeypatch: pytest.MonkeyPatch, side: int) -> None:
+    """Time a spot of a dense map beside patch by patch without a margin, and how far it agrees with one."""
+    plain = load_bundle(demo_bundle_path()) if side == 64 else model(side)
+    wide = replace(plain, spec=replace(plain.spec, margin_px=32))
+    with open_slide(sample_slide_path()) as slide:
+        whole = lay_spots(slide, SCALE, grid=dense_grid(wide.spec))
+    y, x = whole.centres_px.T
+    reach = 25 * whole.pitch_px[0]
+    grid = whole.take(np.flatnonzero((abs(y - 3000) < reach) & (abs(x - 4000) < reach)))
+    some = grid.take(np.sort(np.random.default_rng(0).permutation(len(grid))[:300]))
+    name = chosen(plain, grid, monkeypatch)
+    took: dict[str, float] = {}
+    ways = {"dense": lambda: run(wide, grid), "alone": lambda: run(plain, some, name)}
+    benchmark.group = "dense map"
+    benchmark.pedantic(lambda: took.update(interleaved(ways, ROUNDS)), rounds=1)
+    benchmark.extra_info["spots"] = {"dense": len(grid), "patch by patch": len(some)}
+    benchmark.extra_info["ratios"] = {
+        f"{side} px: patch by patch / dense map of {grid.pitch_um:g} um, time a spot": ratio(
+            took["alone"] / len(some) / (took["dense"] / len(grid)), "at least 8" if side == 224 else ""
+        )
+    }
+    if side == 64:  # the model's own scale
+        dense, alone = (run(wide, some, way) for way in (DENSE, "torch"))
+        order = [np.argsort(result.grid.ids) for result in (dense, alone)]
+        pcc = np.median(pearson(dense.expression[order[0]], alone.expression[order[1]]))
+        benchmark.extra_info["ratios"]["64 px: PCC of dense map and patch by patch, median of genes"] = ratio(
+            float(pcc), "at least 0.95"
+        )
 
 
 def test_time_a_spot(benchmark: BenchmarkFixture) -> None:

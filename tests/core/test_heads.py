@@ -16,7 +16,7 @@ from napari_mclstexp.core import trust
 from napari_mclstexp.core.appearance import APPEARANCE
 from napari_mclstexp.core.bundle import load_bundle, save_bundle
 from napari_mclstexp.core.bundle_beside import Beside
-from napari_mclstexp.core.context import DESCRIBED, Neighbours, Queries, centred
+from napari_mclstexp.core.context import DESCRIBED, Disc, Neighbours, Queries, centred
 from napari_mclstexp.core.heads import HEADS, Bank, Ridge, check_head, predict_by
 from napari_mclstexp.core.held_out import HeldOut
 from napari_mclstexp.core.retrieval import match
@@ -84,12 +84,13 @@ def test_four_heads_by_hand() -> None:
 
 def test_a_spot_is_seen_with_those_within_the_radius() -> None:
     xy = np.array([[0.0, 0.0], [100.0, 0.0], [250.0, 0.0], [1000.0, 0.0]])
-    near = Neighbours(xy, 160).weights()
+    around = Neighbours(xy, 160)
+    near = around.weights()
     expected = [[1 / 2, 1 / 2, 0, 0], [1 / 3, 1 / 3, 1 / 3, 0], [0, 1 / 2, 1 / 2, 0], [0, 0, 0, 1]]
     np.testing.assert_allclose(near.toarray(), expected, rtol=1e-6)
     alone = queries(4)
-    seen = alone.seen_among(near)
-    part = alone.seen_among(Neighbours(xy, 160).weights(slice(1, 3)), slice(1, 3))
+    seen = alone.seen_among(around)
+    part = alone.seen_among(around, slice(1, 3))
     np.testing.assert_allclose(part.described, seen.described[1:3], rtol=1e-6)
     joined = alone.embeddings[0] + (alone.embeddings[0] + alone.embeddings[1]) / 2
     np.testing.assert_allclose(seen.embeddings[0], joined / np.linalg.norm(joined), rtol=1e-5)
@@ -98,6 +99,18 @@ def test_a_spot_is_seen_with_those_within_the_radius() -> None:
         seen.described[2, 1024:2048], (alone.features[1] + alone.features[2]) / 2, rtol=1e-5
     )
     np.testing.assert_array_equal(seen.described[:, 2048 : 2048 + APPEARANCE], alone.looks)
+
+
+def test_a_lattice_has_the_neighbours_of_any_spots() -> None:
+    rng = np.random.default_rng(5)
+    at = np.argwhere(rng.random((23, 31)) < 0.8) + 4
+    rng.shuffle(at)
+    alone, pitch = queries(len(at)), 17.0
+    for radius in (10.0, 40.0, 101.0):
+        usual = alone.seen_among(Neighbours(at * pitch, radius), slice(30, 400))
+        found = alone.seen_among(Disc(at, radius / pitch), slice(30, 400))
+        np.testing.assert_allclose(found.embeddings, usual.embeddings, atol=1e-5)
+        np.testing.assert_allclose(found.described, usual.described, atol=1e-4)
 
 
 def test_levels_of_sections_are_taken_off_the_bank() -> None:

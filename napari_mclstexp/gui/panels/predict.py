@@ -198,7 +198,9 @@ class PredictPanel(QGroupBox):
         self.bar.setVisible(job.running)
         self.cancel_button.setVisible(job.running)
         progress = job.progress
-        self.keep_button.setVisible(job.predicting and progress is not None and progress.rows is not None)
+        self.keep_button.setVisible(
+            job.predicting and progress is not None and progress.grid is not None and progress.done > 0
+        )
         if job.running and progress is not None:
             self.bar.setUpdatesEnabled(False)  # a bar that rises draws the whole window there and then
             self.bar.setRange(0, progress.total)
