@@ -63,7 +63,7 @@ def grid(slide: Slide, bundle: Bundle) -> SpotGrid:
     """A part of the sample, over some regions."""
     whole = pipeline.lay_spots(slide, SCALE, grid=dense_grid(bundle.spec))
     y, x = whole.centres_px.T
-    return whole.take(np.flatnonzero((y > 2000) & (y < 3500) & (x > 3000) & (x < 5000)))
+    return whole.take(np.flatnonzero((y > 2500) & (y < 3100) & (x > 1500) & (x < 6500)))
 
 
 @pytest.mark.parametrize("share", [1, 2, 4, 8])
