@@ -52,7 +52,7 @@ class Watched:
         self._grid: SpotGrid | None = None
         self._drawing: Drawing | None = None
         self._first: tuple[int, float] | None = None
-        self._most = 0
+        self._loaded, self._most = time.monotonic(), 0
         self.spots_a_second = 0.0
 
     def __call__(self, steps: Generator[Progress, None, Result]) -> Generator[Progress, None, Result]:
@@ -78,14 +78,20 @@ class Watched:
         if step.grid is not None and step.grid is not self._grid:
             self._grid = step.grid
             self._drawing = drawing_of(step.grid)
-        if step.grid is not None and step.done:
-            now = time.monotonic()
-            if self._first is None:
-                self._first = step.done, now
-            elif now > self._first[1]:
-                self._most = max(self._most, step.done)
-                self.spots_a_second = (self._most - self._first[0]) / (now - self._first[1])
+        if step.grid is not None:
+            self._time(step.done, time.monotonic())
         return replace(step, drawing=self._drawing)
+
+    def _time(self, done: int, now: float) -> None:
+        """Note the speed from the first spots on, for before them the network is loaded."""
+        if not done:
+            self._loaded = now
+            return
+        self._first = self._first or (done, now)
+        self._most = max(self._most, done)
+        first, began = self._first if self._most > self._first[0] else (0, self._loaded)  # all came at once
+        if now > began:
+            self.spots_a_second = (self._most - first) / (now - began)
 
     def drawing(self, grid: SpotGrid) -> Drawing:
         """What drawing the result's spots takes: not all that were laid, where it ended early."""
