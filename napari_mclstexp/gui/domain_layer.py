@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 NAME = "Domains"
 OUTLINE_SHARE = 1 / 10
-"""Of the pitch: how wide an outline is drawn."""
+"""Of the pitch: how wide an outline is drawn; wider where spots are so many that it would not be seen."""
+SCREEN_PX = 350
+"""Pixels of the screen that tissue takes at least, a side, when a slide is in view."""
 SOME = {1: "#808080"}
 """Colours of a layer without domains yet; without any, napari would draw it by another shader."""
 
@@ -143,7 +145,12 @@ class DomainLayer(OwnLayer):
     def _outline_px(self) -> int:
         if self._grid is None or self._raster is None:
             return 1
-        return max(1, round(OUTLINE_SHARE * min(pitch_px(self._grid)) / min(self._raster.step_px)))
+        wide = max(OUTLINE_SHARE * min(pitch_px(self._grid)) / min(self._raster.step_px), self._seen_px())
+        return max(1, round(wide))
+
+    def _seen_px(self) -> float:
+        """Pixels that are one of the screen's where all spots are in view."""
+        return max(self._raster.values.shape) / SCREEN_PX
 
 
 def _colours(of_domains: dict[int, str]) -> DirectLabelColormap:

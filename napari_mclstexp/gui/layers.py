@@ -58,6 +58,7 @@ class Layers:
         self._filling = Filling(viewer, session, self._heatmap, self._domains, self._unlike, self._statement)
         self._provisional = self._left = False
         self._drawn_by, self._hidden = _drawn_by(session), session.view.hidden
+        self._stacked: tuple[object, object] | None = None
         session.slide_changed.connect(self._show_slide)
         session.scale_changed.connect(self._show_scale)
         session.result_changed.connect(self._show_result)
@@ -140,14 +141,22 @@ class Layers:
         result, drawing = self._session.result, self._session.drawing
         if result is None:
             return
-        there, layers = self._domains.drawn, self._viewer.layers
         cells, hidden = None if drawing is None else drawing.cells, self._session.view.hidden
         self._domains.draw(result, self._session.scale, cells, hidden)
         self._annotations.draw(result, self._session.scale)
-        if self._domains.drawn and not there and self._heatmap.drawn:  # below the map
-            layers.move(layers.index(self._domains.layer), layers.index(self._heatmap.layer))
-            layers.selection.active = self._heatmap.layer  # the keys of domains' own layer undo brushes alone
+        self._stack()
         self._show_view()
+
+    def _stack(self) -> None:
+        """Lay domains below points, which leave them room, and above a picture, when either is new."""
+        if not (self._domains.drawn and self._heatmap.drawn):
+            return
+        domains, heatmap = pair = self._domains.layer, self._heatmap.layer
+        if pair == self._stacked:
+            return
+        self._stacked, layers = pair, self._viewer.layers
+        layers.move(layers.index(domains), layers.index(heatmap) + isinstance(heatmap, Image))
+        layers.selection.active = heatmap  # the keys of domains' own layer undo brushes alone
 
     def paint(self, rows: NDArray[np.intp], label: int) -> None:
         """Show spots in a domain while a stroke goes on; its end comes with the session's domains."""
@@ -182,6 +191,7 @@ class Layers:
         else:
             name = f"{HEATMAP}: {predicted.name}"
             self._heatmap.draw(result.grid, predicted, session.scale, name, session.canvas)
+            self._stack()
         self._show_view()
 
     def _show_job(self) -> None:

@@ -42,6 +42,8 @@ def test_a_dense_map_is_predicted_and_drawn_smoothly(window: Window, slide: Path
     assert result.provenance.backend.startswith("dense")
     window.qtbot.waitUntil(lambda: isinstance(window.layer("Predicted gene"), Image), timeout=20_000)
     assert window.dock.gene_panel.colour.smooth.isChecked()
+    names = [layer.name.split(":")[0] for layer in window.viewer.layers]
+    assert names.index("Domains") == names.index("Predicted gene") + 1, "a picture would cover their outlines"
     picture = window.layer("Predicted gene").data
     assert np.isfinite(picture).sum() > len(result.grid)
     window.shot("dense_1_map")
