@@ -159,7 +159,7 @@ def test_layers_of_a_prediction_are_made_ahead_and_unseen(window: Window, slide:
     shown = window.layer("H&E")
     window.viewer.layers.selection.active = shown
     QTest.mouseMove(window.predict_button)
-    window.qtbot.waitUntil(lambda: len(window.viewer.layers) == 4)
+    window.qtbot.waitUntil(lambda: len(window.viewer.layers) == 4, timeout=20_000)
     window.settle()
     assert [layer.name for layer in window.viewer.layers if layer.visible] == ["H&E"]
     assert window.viewer.layers.selection.active is shown
@@ -176,7 +176,7 @@ def test_layers_of_a_prediction_are_made_ahead_and_unseen(window: Window, slide:
     window.open(slide)
     QTest.mouseMove(window.dock.slide_panel.mpp)
     QTest.mouseMove(window.predict_button)
-    window.qtbot.waitUntil(lambda: len(window.viewer.layers) == 4)
+    window.qtbot.waitUntil(lambda: len(window.viewer.layers) == 4, timeout=20_000)
     window.dock.shut()
     assert [layer.name for layer in window.viewer.layers] == ["H&E"]
 
