@@ -6,6 +6,7 @@ baseline that knows no deep learning is made of.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,13 +60,26 @@ def appearance(patches: NDArray[np.uint8]) -> NDArray[np.float32]:
         texture = []
         grey = pixels.mean(axis=1)  # (B, P, P)
         for sigma in SCALES:
-            smooth = grey if sigma == 0 else ndimage.gaussian_filter(grey, (0, sigma, sigma))
-            steep = np.log(
-                np.hypot(np.diff(smooth, axis=1)[:, :, :-1], np.diff(smooth, axis=2)[:, :-1]) + 1e-3
-            )
+            smooth = grey
+            if sigma:
+                down, along = (_smoothing(side, sigma) for side in grey.shape[1:])
+                smooth = down @ grey @ along.T
+            steep = _steepness(smooth)
             texture += [steep.mean(axis=(1, 2)), steep.std(axis=(1, 2))]
         found[rows] = np.column_stack([*spread, levels.transpose(1, 0, 2).reshape(len(grey), -1), *texture])
     return found
+
+
+@lru_cache(maxsize=16)
+def _smoothing(side: int, sigma: float) -> NDArray[np.float32]:
+    """Matrix (side, side) that smooths a line of pixels, mirrored at its ends."""
+    return ndimage.gaussian_filter1d(np.eye(side), sigma, axis=0).astype(np.float32)
+
+
+def _steepness(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Log gradient (..., H - 1, W - 1) of pictures (..., H, W)."""
+    down, along = np.diff(grey, axis=-2)[..., :-1], np.diff(grey, axis=-1)[..., :-1, :]
+    return np.log(np.sqrt(down * down + along * along) + np.float32(1e-3))
 
 
 def appearance_of_windows(
@@ -103,7 +117,7 @@ def appearance_of_windows(
     texture: list[NDArray[np.float64]] = []
     for sigma in SCALES:
         smooth = grey if sigma == 0 else ndimage.gaussian_filter(grey, sigma)
-        steep = np.log(np.hypot(np.diff(smooth, axis=0)[:, :-1], np.diff(smooth, axis=1)[:-1]) + 1e-3)
+        steep = _steepness(smooth)
         texture += _moments(steep, corners, side - 1)
     return np.column_stack([*spread, levels.reshape(len(corners), -1), *texture]).astype(np.float32)
 
