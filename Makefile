@@ -16,6 +16,8 @@ PYTHON ?=
 # More arguments: make demo DEMO_ARGS="--help", make test PYTEST_ARGS="-k slide"
 DEMO_ARGS   ?=
 PYTEST_ARGS ?=
+# Where benchmarks run the network: make bench DEVICE=cuda
+DEVICE      ?=
 
 .PHONY: help demo test bench lint setup system sample-data wheel wheelhouse clean distclean
 
@@ -31,7 +33,7 @@ test: system lint  ## run the linters, then the tests
 	sh tools/tests.sh $(PY) $(PYTEST_ARGS)
 
 bench: system $(STAMP)  ## time it, beside peers that are installed, and hold ratios against those on record
-	sh tools/setup.sh display $(PY) -m pytest tests/benchmarks -o python_files="bench_*.py" \
+	MCLSTEXP_BENCH_DEVICE=$(DEVICE) sh tools/setup.sh display $(PY) -m pytest tests/benchmarks -o python_files="bench_*.py" \
 	  --benchmark-json=benchmarks.json --benchmark-columns=min,median,rounds --benchmark-sort=name $(PYTEST_ARGS)
 	$(PY) -m tests.benchmarks.ratios benchmarks.json
 

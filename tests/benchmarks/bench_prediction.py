@@ -8,6 +8,8 @@ the whole reference.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -21,7 +23,6 @@ from napari_mclstexp.core import backends
 from napari_mclstexp.core.backends import DENSE, fastest, image_backend
 from napari_mclstexp.core.bundle import load_bundle
 from napari_mclstexp.core.dense import dense_grid
-from napari_mclstexp.core.device import choose_device
 from napari_mclstexp.core.domains import find_domains
 from napari_mclstexp.core.drawing import drawing_of
 from napari_mclstexp.core.encode import encode_patches
@@ -48,7 +49,10 @@ if TYPE_CHECKING:
     from napari_mclstexp.core.result import Result
 
 SCALE = Scale(0.5, 0.5, "benchmark")
-CPU = torch.device("cpu")
+DEVICE = torch.device(os.environ.get("MCLSTEXP_BENCH_DEVICE") or "cpu")
+"""Where the network runs: make bench DEVICE=cuda."""
+FAST = "fused" if DEVICE.type == "cpu" else "half"
+"""A backend that needs no preparation."""
 ROUNDS = 3
 LOOP_BATCH = 128
 SPOTS = {224: 192, 112: 512}
@@ -75,7 +79,7 @@ def laid(spots: int) -> SpotGrid:
 
 def run(bundle: Bundle, grid: SpotGrid, backend: str | None = None) -> Result:
     with open_slide(sample_slide_path()) as slide:
-        steps = predict(slide, bundle, grid, SCALE, device="cpu", backend=backend)
+        steps = predict(slide, bundle, grid, SCALE, device=DEVICE.type, backend=backend)
         while True:
             try:
                 next(steps)
@@ -86,7 +90,7 @@ def run(bundle: Bundle, grid: SpotGrid, backend: str | None = None) -> Result:
 @torch.no_grad()
 def loop_after_the_paper(bundle: Bundle, grid: SpotGrid) -> np.ndarray:
     """Expression (N, G)."""
-    network, side = bundle.network(), bundle.spec.patch_px
+    network, side = bundle.network().to(DEVICE), bundle.spec.patch_px
     picture = tifffile.imread(sample_slide_path())
     step = max(1, 224 // side)  # what stands for a smaller patch: every other pixel
     found = []
@@ -95,7 +99,7 @@ def loop_after_the_paper(bundle: Bundle, grid: SpotGrid) -> np.ndarray:
         for y, x in grid.centres_px[start : start + LOOP_BATCH].round().astype(int):
             patch = picture[y - 112 : y + 112 : step, x - 112 : x + 112 : step]
             patches.append(torch.from_numpy(np.ascontiguousarray(patch)).permute(2, 0, 1).float() / 255)
-        found.append(network.encode_images(torch.stack(patches)))
+        found.append(network.encode_images(torch.stack(patches).to(DEVICE)).cpu())
     unit = torch.nn.functional.normalize(torch.cat(found))
     reference = torch.nn.functional.normalize(torch.from_numpy(bundle.embeddings))
     nearest = (unit @ reference.T).topk(bundle.spec.top_k).indices.numpy()
@@ -106,7 +110,7 @@ def chosen(bundle: Bundle, grid: SpotGrid, monkeypatch: pytest.MonkeyPatch) -> s
     """The fastest backend here, which a person's first long prediction finds."""
     monkeypatch.setattr(backends, "WORTH_PX", 0)
     side = bundle.spec.patch_px
-    steps = fastest(bundle.network(), CPU, side, default_batch_size(side, CPU), len(grid))
+    steps = fastest(bundle.network().to(DEVICE), DEVICE, side, default_batch_size(side, DEVICE), len(grid))
     while True:
         try:
             next(steps)
@@ -119,18 +123,18 @@ def test_whole(benchmark: BenchmarkFixture, monkeypatch: pytest.MonkeyPatch, sid
     """Opening, reading, embedding and retrieval, beside the loop and the bare forward pass."""
     bundle, grid = model(side), laid(SPOTS[side])
     name = chosen(bundle, grid, monkeypatch)
-    network = bundle.network()
+    network = bundle.network().to(DEVICE)
     encode = image_backend(name, network)
     with open_slide(sample_slide_path()) as slide:
         field = Field(side, bundle.spec.field_um)
-        size = default_batch_size(side, CPU)
+        size = default_batch_size(side, DEVICE)
         in_memory = [part for _, part in read_batches(slide, grid.centres_px, field, SCALE, size)]
 
     def bare() -> None:
         with torch.inference_mode():
             for patches in in_memory:
-                pixels = torch.from_numpy(patches).permute(0, 3, 1, 2).float() / 255.0
-                network.embed_features(encode(pixels))
+                pixels = torch.from_numpy(patches).to(DEVICE).permute(0, 3, 1, 2).float() / 255.0
+                network.embed_features(encode(pixels).float()).cpu()
 
     ways = {
         "whole": lambda: run(bundle, grid, name),
@@ -153,20 +157,20 @@ def test_whole(benchmark: BenchmarkFixture, monkeypatch: pytest.MonkeyPatch, sid
     }
 
 
-@pytest.mark.parametrize("name", [name for name in backends.backend_names(CPU) if name != "torch"])
+@pytest.mark.parametrize("name", [name for name in backends.backend_names(DEVICE) if name != "torch"])
 def test_backend(benchmark: BenchmarkFixture, name: str) -> None:
     """Each backend beside the network as it is written."""
-    network = model(224).network()
-    encode, pixels = image_backend(name, network), torch.rand(8, 3, 224, 224)
+    network = model(224).network().to(DEVICE)
+    encode, pixels = image_backend(name, network), torch.rand(8, 3, 224, 224, device=DEVICE)
     took: dict[str, float] = {}
 
     @torch.inference_mode()
     def plain() -> None:
-        network.image_encoder(pixels)
+        network.image_encoder(pixels).cpu()
 
     benchmark.group = "backends, 8 patches of 224 px"
     benchmark.pedantic(
-        lambda: took.update(interleaved({"plain": plain, "other": lambda: encode(pixels)}, 5)), rounds=1
+        lambda: took.update(interleaved({"plain": plain, "other": lambda: encode(pixels).cpu()}, 5)), rounds=1
     )
     benchmark.extra_info["ratios"] = {f"224 px: torch / {name}": ratio(took["plain"] / took["other"], "")}
 
@@ -207,7 +211,7 @@ def test_time_a_spot(benchmark: BenchmarkFixture) -> None:
     bundle = model(64)
     few, many = laid(1000), laid(4000)
     took: dict[str, float] = {}
-    ways = {"few": lambda: run(bundle, few, "fused"), "many": lambda: run(bundle, many, "fused")}
+    ways = {"few": lambda: run(bundle, few, FAST), "many": lambda: run(bundle, many, FAST)}
     benchmark.pedantic(lambda: took.update(interleaved(ways, ROUNDS)), rounds=1)
     benchmark.extra_info["spots"] = [len(few), len(many)]
     benchmark.extra_info["ratios"] = {
@@ -217,11 +221,35 @@ def test_time_a_spot(benchmark: BenchmarkFixture) -> None:
     }
 
 
+def test_memory(benchmark: BenchmarkFixture) -> None:
+    """How far the peak of a process rises by a prediction of 1,000 and of 4,000 spots, after one of 64."""
+    script = (
+        "import resource, sys\n"
+        "from tests.benchmarks.bench_prediction import laid, model, run\n"
+        "bundle, grid = model(64), laid(int(sys.argv[1]))\n"
+        "run(bundle, grid.first(64))\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "run(bundle, grid)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    grown: dict[int, float] = {}
+
+    def measure() -> None:
+        for spots in (1000, 4000):
+            words = [sys.executable, "-c", script, str(spots)]
+            told = subprocess.run(words, capture_output=True, text=True, check=True)
+            grown[spots] = int(told.stdout.split()[-1]) * 1024 / 1e6
+
+    benchmark.group = "memory"
+    benchmark.pedantic(measure, rounds=1)
+    benchmark.extra_info["MB of peak memory"] = {spots: round(mb, 1) for spots, mb in grown.items()}
+
+
 def test_stages(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
     """Seconds of each stage on the sample at the Visium grid."""
     took: dict[str, float] = {}
     bundle = load_bundle(demo_bundle_path())
-    network = bundle.network()
+    network = bundle.network().to(DEVICE)
 
     def stages() -> None:
         began = [time.perf_counter()]
@@ -239,13 +267,13 @@ def test_stages(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
         field = Field(bundle.spec.patch_px, bundle.spec.field_um)
         parts = [part for _, part in read_batches(slide, grid.centres_px, field, SCALE, 64)]
         done("read")
-        encode = image_backend("fused", network)
-        queries = [encode_patches(network, part, choose_device("cpu"), encode).embeddings for part in parts]
+        encode = image_backend(FAST, network)
+        queries = [encode_patches(network, part, DEVICE, encode).embeddings for part in parts]
         done("embed")
         gather(match(np.concatenate(queries), bundle.embeddings, bundle.spec.top_k), bundle.expression)
         done("retrieve")
         slide.close()
-        result = run(bundle, grid, "fused")
+        result = run(bundle, grid, FAST)
         done("whole prediction")
         result = find_domains(result, 7, 0)
         done("domains")
