@@ -19,7 +19,7 @@ PYTEST_ARGS ?=
 # Where benchmarks run the network: make bench DEVICE=cuda
 DEVICE      ?=
 
-.PHONY: help demo test bench lint setup system sample-data wheel wheelhouse clean distclean
+.PHONY: help demo test bench reliability fuzz lint setup system sample-data wheel wheelhouse clean distclean
 
 help:  ## list the targets (the default)
 	@echo "Usage: make TARGET"
@@ -36,6 +36,12 @@ bench: system $(STAMP)  ## time it, beside peers that are installed, and hold ra
 	MCLSTEXP_BENCH_DEVICE=$(DEVICE) sh tools/setup.sh display $(PY) -m pytest tests/benchmarks -o python_files="bench_*.py" \
 	  --benchmark-json=benchmarks.json --benchmark-columns=min,median,rounds --benchmark-sort=name $(PYTEST_ARGS)
 	$(PY) -m tests.benchmarks.ratios benchmarks.json
+
+reliability: $(STAMP)  ## run all bad inputs, and write the table of docs/reliability.md
+	$(PY) -m tests.reliability.report
+
+fuzz: $(STAMP)  ## fuzz the readers, FUZZ_SECONDS each (needs the extra fuzz)
+	sh tools/fuzz.sh $(PY)
 
 lint: $(STAMP)  ## run ruff, import-linter and mypy only
 	$(PY) -m ruff check .

@@ -172,6 +172,7 @@ def predict(
     from napari_mclstexp.core import pipeline
     from napari_mclstexp.core.atomic import refuse_existing
     from napari_mclstexp.core.scale import parse_mpp
+    from napari_mclstexp.core.unread import unread_in
 
     if grid is not None and spots is not None:
         msg = "--grid and --spots exclude each other: spots are either laid or given."
@@ -206,6 +207,8 @@ def predict(
         pipeline.save_result(result, out, overwrite=overwrite)
     found = len(result.domains.names) if result.domains else 0
     typer.echo(f"Wrote {out}: {len(result.grid)} spots, {len(result.genes)} genes, {found} domains.")
+    if unread := unread_in(result.provenance.slide_notes):
+        typer.echo(f"The slide is damaged: {unread}.")
     if regions is not None:
         inside, _, _ = result.provenance.regions.partition(", sha256")
         typer.echo(f"Predicted {inside} alone.")

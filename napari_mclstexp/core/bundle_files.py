@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 MAX_MEMBER_BYTES = 4 * 2**30
 """Bound on what one file of a bundle may be, packed or unpacked."""
+MAX_ENTRIES = 1000
+"""Of a zip: beside a bundle's own files there may be what an operating system adds."""
 
 
 def read_members(path: Path, names: tuple[str, ...]) -> dict[str, bytes]:
@@ -57,8 +59,15 @@ def read_members(path: Path, names: tuple[str, ...]) -> dict[str, bytes]:
         raise BundleError(msg)
     try:
         with zipfile.ZipFile(path) as archive:
+            if len(archive.infolist()) > MAX_ENTRIES:
+                msg = (
+                    f"{path.name} holds {len(archive.infolist()):,} entries, and a bundle has four files. "
+                    "Zip the bundle's folder alone."
+                )
+                raise BundleError(msg)
             _refuse_paths_outside(archive)
-            return {name: _read_zipped(archive, name) for name in names}
+            root = _root(archive)
+            return {name: _read_zipped(archive, name, root) for name in names}
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         msg = f"{path.name} is no model bundle: neither a folder nor a readable zip."
         raise BundleError(msg) from error
@@ -72,8 +81,8 @@ def _refuse_paths_outside(archive: zipfile.ZipFile) -> None:
             raise BundleError(msg)
 
 
-def _read_zipped(archive: zipfile.ZipFile, name: str) -> bytes:
-    entries = [e for e in archive.infolist() if e.filename in (name, f"{_root(archive)}{name}")]
+def _read_zipped(archive: zipfile.ZipFile, name: str, root: str) -> bytes:
+    entries = [e for e in archive.infolist() if e.filename in (name, f"{root}{name}")]
     if len(entries) != 1:
         msg = f"The zipped bundle holds {name} {len(entries)} times; once is right."
         raise BundleError(msg)

@@ -18,6 +18,8 @@ from napari_mclstexp.core.appearance import APPEARANCE
 from napari_mclstexp.core.model import IMAGE_FEATURES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 DESCRIBED = 2 * (IMAGE_FEATURES + APPEARANCE)
@@ -51,6 +53,11 @@ class Queries:
 
     def __len__(self) -> int:
         return len(self.embeddings)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Queries]) -> Queries:
+        """All of some parts, in their order."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
 
     def rows(self, at: slice | NDArray[np.intp]) -> Queries:
         """Some of them."""

@@ -24,7 +24,9 @@ from napari_mclstexp.core.backends import maps_backend
 from napari_mclstexp.core.context import Queries
 from napari_mclstexp.core.grid import SQUARE
 from napari_mclstexp.core.model import STRIDE, cropped
-from napari_mclstexp.core.patches import read_area, worked_ahead
+from napari_mclstexp.core.patches import Field, read_area, read_batches, worked_ahead
+from napari_mclstexp.core.slide.watch import check_there
+from napari_mclstexp.errors import SlideError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from napari_mclstexp.core.scale import Scale
     from napari_mclstexp.core.slide import Slide
 
+BATCH = 8
+"""Patches a forward pass where a region goes patch by patch."""
 DENSE_PITCH_UM = 32.0
 """The widest pitch of a dense map."""
 SHARES = (1, 2, 4, 8)
@@ -93,6 +97,7 @@ def dense_queries(
     spec: BundleSpec,
     scale: Scale,
     network: MclSTExp,
+    unread: NDArray[np.bool_],
 ) -> Iterator[tuple[slice, Queries]]:
     """Encode the spots of a grid, region by region; the next region is read meanwhile.
 
@@ -110,6 +115,9 @@ def dense_queries(
         um per px of the slide.
     network : MclSTExp
         In evaluation state, on its device.
+    unread : numpy.ndarray
+        (N,) bool: spots at which the slide cannot be decoded are marked. A region with such goes patch by
+        patch.
 
     Yields
     ------
@@ -123,13 +131,19 @@ def dense_queries(
     DeviceError, ModelError, SlideError
         As in :func:`.encode.encode_patches`.
     """
-    from napari_mclstexp.core.encode import embedded
+    from napari_mclstexp.core.encode import embedded, encode_patches
 
     maps_of = maps_backend(network)
     device = next(network.parameters()).device
     plans = [_Plan.of(grid, rows, spec) for rows in regions]
     seen = worked_ahead([partial(plan.see, slide, spec, scale) for plan in plans])
-    for rows, plan, (pixels, looks) in zip(regions, plans, seen, strict=True):
+    field = Field(spec.patch_px, spec.field_um).widened(spec.margin_px)
+    for rows, plan, region in zip(regions, plans, seen, strict=True):
+        if region is None:
+            patches = read_batches(slide, grid.centres_px[rows], field, scale, BATCH, unread[rows])
+            yield rows, Queries.joined([encode_patches(network, part, device) for _, part in patches])
+            continue
+        pixels, looks = region
         found = embedded(network, pixels[None], device, partial(plan.features, maps_of=maps_of))
         yield rows, Queries(*found, looks)
 
@@ -171,15 +185,22 @@ class _Plan:
 
     def see(
         self, slide: Slide, spec: BundleSpec, scale: Scale
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """Pixels (H, W, 3) of the region with its margin, and looks of its spots; see :mod:`.appearance`."""
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None:
+        """Pixels (H, W, 3) of the region with its margin, and looks of its spots; see :mod:`.appearance`.
+
+        None where a part of it cannot be decoded.
+        """
         last = self.at.max(axis=0) * self.step  # from the first step's patch to the last one's
         within = STRIDE - self.step  # the last steps of a stride
         shape = -(-(last + self.patch_px + 2 * self.margin_px - within) // STRIDE) * STRIDE + within
         unit = np.array([spec.mpp / scale.mpp_y, spec.mpp / scale.mpp_x])  # type: ignore[operator]
         corner = np.array(self.first_px) - (self.patch_px / 2 + self.margin_px) * unit
         height, width = (int(n) for n in shape)
-        pixels = read_area(slide, tuple(corner), tuple(shape * unit), (height, width))
+        try:
+            pixels = read_area(slide, tuple(corner), tuple(shape * unit), (height, width))
+        except SlideError:
+            check_there(slide)
+            return None
         return pixels, appearance_of_windows(pixels, self.at * self.step + self.margin_px, self.patch_px)
 
     def features(self, pixels: torch.Tensor, maps_of: Maps) -> torch.Tensor:

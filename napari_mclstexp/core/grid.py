@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ SQUARE = "square:"
 SPOT_TO_PITCH = 0.55
 TISSUE_FRACTION = 0.5
 MAX_SPOTS = 2_000_000
+MAX_TABLE_BYTES = 200 * 10**6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -256,7 +258,16 @@ def read_spots(path: Path) -> tuple[NDArray[np.str_], NDArray[np.float64]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a row with a value too many
-            table = pd.read_csv(path, dtype={"spot_id": str}, keep_default_na=False, index_col=False)
+            with path.open("rb") as file:
+                content = file.read(MAX_TABLE_BYTES + 1)
+            if len(content) > MAX_TABLE_BYTES:
+                msg = (
+                    f"{path.name} is larger than {MAX_TABLE_BYTES // 10**6} MB. Give fewer spots or columns."
+                )
+                raise GridError(msg)
+            table = pd.read_csv(
+                io.BytesIO(content), dtype={"spot_id": str}, keep_default_na=False, index_col=False
+            )
         ids = table["spot_id"].to_numpy(dtype=str)
         xy = table[["x_px", "y_px"]].to_numpy(dtype=np.float64)
     except FileNotFoundError as error:

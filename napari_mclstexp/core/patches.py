@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from PIL import Image
 
-from napari_mclstexp.errors import ScaleError
+from napari_mclstexp.core.slide.watch import check_there
+from napari_mclstexp.errors import ScaleError, SlideError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -149,6 +150,7 @@ def read_batches(
     field: Field,
     scale: Scale | None,
     batch_size: int,
+    unread: NDArray[np.bool_] | None = None,
 ) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
     """Read patches batch by batch, a few batches ahead, on threads.
 
@@ -164,6 +166,9 @@ def read_batches(
         um per px of the slide.
     batch_size : int
         Patches a batch.
+    unread : numpy.ndarray, optional
+        (N,) bool. Where it is given, a patch on which a part of the slide cannot be decoded is white, and
+        marked here, in time for its batch.
 
     Yields
     ------
@@ -171,7 +176,23 @@ def read_batches(
         Which of the N spots.
     patches : numpy.ndarray
         (B, patch_px, patch_px, 3) uint8 RGB.
+
+    Raises
+    ------
+    SlideError
+        A patch cannot be read and `unread` is not given; or the slide is no longer there.
     """
+
+    def patch(spot: int) -> NDArray[np.uint8]:
+        try:
+            return read_patch(slide, centres_px[spot], field, scale)
+        except SlideError:
+            if unread is None:
+                raise
+            check_there(slide)
+            unread[spot] = True
+            return np.full((field.patch_px, field.patch_px, 3), 255, dtype=np.uint8)
+
     starts = range(0, len(centres_px), batch_size)
     pool = ThreadPoolExecutor(READERS, thread_name_prefix="mclstexp-read")
     try:
@@ -179,8 +200,8 @@ def read_batches(
         for position, start in enumerate(starts):
             while len(pending) <= AHEAD and position + len(pending) < len(starts):
                 first = starts[position + len(pending)]
-                centres = centres_px[first : first + batch_size]
-                pending.append([pool.submit(read_patch, slide, c, field, scale) for c in centres])
+                spots = range(first, min(first + batch_size, len(centres_px)))
+                pending.append([pool.submit(patch, spot) for spot in spots])
             patches = np.stack([future.result() for future in pending.pop(0)])
             yield slice(start, start + len(patches)), patches
     finally:

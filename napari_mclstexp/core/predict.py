@@ -23,6 +23,8 @@ from napari_mclstexp.core.model import EMBEDDING, IMAGE_FEATURES
 from napari_mclstexp.core.patches import Field, read_batches
 from napari_mclstexp.core.progress import Progress, heard
 from napari_mclstexp.core.result import Provenance, Result
+from napari_mclstexp.core.slide.watch import Watch
+from napari_mclstexp.core.unread import check_some_read, unread_note
 from napari_mclstexp.errors import BundleError, DeviceError
 
 if TYPE_CHECKING:
@@ -60,7 +62,8 @@ def predict(
 ) -> Generator[Progress, None, Result]:
     """Predict the expression of every spot.
 
-    Closing the generator cancels it. :class:`.Enough`, thrown into it, ends it with the spots that are done:
+    Spots at which the slide cannot be decoded are left out, and the provenance tells how many. Closing the
+    generator cancels it. :class:`.Enough`, thrown into it, ends it with the spots that are done:
     they are then predicted as if they had been given alone.
 
     Parameters
@@ -113,6 +116,7 @@ def predict(
     network = bundle.network().to(how.device)
     if how.device.type != "mps":
         network = network.to(memory_format=torch.channels_last)
+    unread = np.zeros(total, dtype=bool)
     share = share_of(grid, spec) if how.backend in ("", DENSE) else None
     if how.backend == DENSE and share is None:
         msg = "These spots have no feature map in common, or the model has no margin. Take another backend."
@@ -120,12 +124,12 @@ def predict(
     if share is not None and scale is not None:
         how = replace(how, backend=DENSE)
         grid, regions = by_region(grid, share)
-        encoded = dense_queries(slide, grid, regions, spec, scale, network)
+        encoded = dense_queries(slide, grid, regions, spec, scale, network, unread)
     else:
         if not how.backend:
             name = yield from fastest(network, how.device, field.patch_px, how.batch, total)
             how = replace(how, backend=name)
-        encoded = _patch_by_patch(slide, grid, field, scale, network, how)
+        encoded = _patch_by_patch(slide, grid, field, scale, network, how, unread)
 
     queries = Queries(
         np.empty((total, IMAGE_FEATURES), np.float32),
@@ -133,20 +137,32 @@ def predict(
         np.empty((total, APPEARANCE), np.float32),
     )
     spots = _Spots.empty(total, len(spec.genes), min(how.bank.k, trust.SHOWN))
-    began = time.monotonic()
+    began, watch = time.monotonic(), Watch(slide)
     twice = share is not None and spec.context_um is not None  # then it is not worth while alone, too
     for rows, found in encoded:
+        check_some_read(unread, rows.stop, total)
         queries.put(rows, found)
         left = (time.monotonic() - began) / rows.stop * (total - rows.stop)
         step = Progress("Predicting", rows.stop, total, left, grid=grid, genes=spec.genes)
         if not twice:
             spots.take(rows, found.seen_among(None), how)
+            spots.expression[rows][unread[rows]] = np.nan  # shown by none, and left out in the end
             step = replace(step, rows=rows, expression=spots.expression[rows])
         if (yield from heard(step)):
             done = rows.stop
             break
-    if done < total:
-        grid, queries, spots = grid.first(done), queries.rows(slice(done)), spots.first(done)
+    partial = f"{done:,} of {total:,} spots; stopped by the user" if done < total else ""
+    if partial:
+        grid, queries, spots = grid.first(done), queries.rows(slice(done)), spots.some(slice(done))
+    watch.check()
+    ended = done
+    notes = (*slide.notes, unread_note(unread[:done]))
+    left_before = np.r_[0, np.cumsum(~unread[:done])].tolist()
+    if notes[-1]:
+        check_some_read(unread, done, done)
+        read = np.flatnonzero(~unread[:done])
+        grid, queries, spots = grid.take(read), queries.rows(read), spots.some(read)
+        done = len(read)
     if spec.context_um is not None and scale is not None:
         if share is None:
             around: Around = Neighbours(
@@ -155,11 +171,13 @@ def predict(
             parts = [slice(start, start + CONTEXT_ROWS) for start in range(0, done, CONTEXT_ROWS)]
         else:
             around = Disc(np.column_stack([grid.array_row, grid.array_col]), spec.context_um / grid.pitch_um)
-            parts = [rows for rows in regions if rows.stop <= done]
+            within = [
+                (left_before[rows.start], left_before[rows.stop]) for rows in regions if rows.stop <= ended
+            ]
+            parts = [slice(start, stop) for start, stop in within if start < stop]
         yield from _look_around(queries, spots, around, parts, how, grid if twice else None)
 
     yield from heard(Progress("Finishing", done, done, 0.0))
-    partial = f"{done:,} of {total:,} spots; stopped by the user" if done < total else ""
     return Result(
         grid=grid,
         genes=spec.genes,
@@ -167,7 +185,12 @@ def predict(
         similarity=spots.similarity,
         spread=spots.spread,
         effective_k=spots.effective_k,
-        provenance=replace(_provenance(slide, grid, scale, how), seed=seed, partial=partial),
+        provenance=replace(
+            _provenance(slide, grid, scale, how),
+            seed=seed,
+            partial=partial,
+            slide_notes="; ".join(filter(None, notes)),
+        ),
         hires=slide.overview(HIRES_PX),
         lowres=slide.overview(LOWRES_PX),
         trust=spots.trust(queries.looks, how),
@@ -178,11 +201,17 @@ def predict(
 
 
 def _patch_by_patch(
-    slide: Slide, grid: SpotGrid, field: Field, scale: Scale | None, network: MclSTExp, how: _How
+    slide: Slide,
+    grid: SpotGrid,
+    field: Field,
+    scale: Scale | None,
+    network: MclSTExp,
+    how: _How,
+    unread: NDArray[np.bool_],
 ) -> Iterator[tuple[slice, Queries]]:
     """Encode the spots of a grid, each from its own patch."""
     encode = image_backend(how.backend, network)
-    for rows, patches in read_batches(slide, grid.centres_px, field, scale, how.batch):
+    for rows, patches in read_batches(slide, grid.centres_px, field, scale, how.batch, unread):
         yield rows, encode_patches(network, patches, how.device, encode)
 
 
@@ -277,7 +306,6 @@ def _provenance(slide: Slide, grid: SpotGrid, scale: Scale | None, how: _How) ->
         threads=torch.get_num_threads(),
         seed=0,
         version=__version__,
-        slide_notes="; ".join(slide.notes),
         head=how.head,
     )
 
@@ -306,9 +334,9 @@ class _Spots:
             np.zeros((total, shown), np.float32),
         )
 
-    def first(self, count: int) -> _Spots:
-        """Copy of the first spots, so that the room of the others is given back."""
-        return _Spots(*(getattr(self, field.name)[:count].copy() for field in fields(self)))
+    def some(self, at: slice | NDArray[np.intp]) -> _Spots:
+        """Copy of some spots, so that the room of the others is given back."""
+        return _Spots(*(getattr(self, field.name)[at].copy() for field in fields(self)))
 
     def take(self, at: slice, seen: Seen, how: _How) -> None:
         ridge, patient = how.bundle.beside.ridge, how.bundle.patient

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -11,10 +12,12 @@ from platformdirs import user_data_path
 
 from napari_mclstexp.core.atomic import write_file
 
+log = logging.getLogger(__name__)
+
 FOLDER_VARIABLE = "MCLSTEXP_DATA"
 """Environment variable that names another folder."""
 
-FILE = "remembered.json"
+FILE, DAMAGED = "remembered.json", "remembered.damaged.json"
 RECENT = 6
 RATES = 50
 MAX_BYTES = 1_000_000
@@ -62,19 +65,33 @@ class Remembered:
 
 
 def recall() -> Remembered:
-    """Read what is remembered; nothing where there is no such file, or none that can be read."""
+    """Read what is remembered; nothing where there is no such file. One that cannot be read is put aside."""
     path = data_folder() / FILE
     try:
         if path.stat().st_size > MAX_BYTES:
-            return Remembered()
+            msg = "too large"
+            raise ValueError(msg)
         told = json.loads(path.read_text(encoding="utf-8"))
         return Remembered(
             tuple(map(str, told["favourites"])),
             tuple(map(str, told["recent"]))[:RECENT],
             {str(k): float(v) for k, v in told["spots_a_second"].items() if float(v) > 0},
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except FileNotFoundError:
         return Remembered()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        _put_aside(path)
+        return Remembered()
+
+
+def _put_aside(path: Path) -> None:
+    """Keep what cannot be read under another name: a person may want it, and the next start is anew."""
+    try:
+        path.replace(path.with_name(DAMAGED))
+    except OSError as error:
+        log.warning("What is remembered cannot be read, nor be put aside (%s)", error.strerror)
+    else:
+        log.warning("What is remembered could not be read, and was put aside as %s", DAMAGED)
 
 
 def remember(what: Remembered) -> None:

@@ -227,8 +227,8 @@ def _from_anndata(data: ad.AnnData, about: Mapping[str, Any]) -> Result:
         spread=data.obs["spread"].to_numpy(dtype=np.float32),
         effective_k=data.obs["effective_k"].to_numpy(dtype=np.float32),
         provenance=provenance,
-        hires=np.asarray(images["hires"], dtype=np.uint8),
-        lowres=np.asarray(images["lowres"], dtype=np.uint8),
+        hires=_picture(images["hires"]),
+        lowres=_picture(images["lowres"]),
         domains=domains,
         trust=_trust(data),
         held_out=_held_out(data, about),
@@ -236,6 +236,15 @@ def _from_anndata(data: ad.AnnData, about: Mapping[str, Any]) -> Result:
         tissue=unpacked(str(about[TISSUE])) if TISSUE in about else None,
         image=_image(data),
     )
+
+
+def _picture(stored: Any) -> NDArray[np.uint8]:
+    """Small picture of the slide (h, w, 3)."""
+    pixels = np.asarray(stored)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        msg = f"a picture of {pixels.shape} {pixels.dtype}"
+        raise ValueError(msg)
+    return pixels
 
 
 def _reference_mean(data: ad.AnnData) -> NDArray[np.float32] | None:

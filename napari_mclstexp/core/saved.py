@@ -162,7 +162,7 @@ def kept_work(fingerprint: str) -> Kept | None:
     try:
         told = _told(folder)
         return Kept(datetime.fromisoformat(told["when"]), int(told["spots"]), len(told["done"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return Kept(written, 0, 0)
 
 
@@ -198,7 +198,9 @@ def load_work(fingerprint: str) -> Work:
             result = result.with_domains(history.domains, history.count)
     except FileNotFoundError:
         return Work(result, history, State())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, MclstexpError) as error:
+    except (
+        OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MclstexpError,
+    ) as error:  # fmt: skip
         msg = "What was kept of this slide cannot be read. Start anew: the slide itself is untouched."
         raise ResultError(msg) from error
     return Work(result, history, state)

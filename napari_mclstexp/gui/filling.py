@@ -108,7 +108,7 @@ class Filling:
         if step.rows is None or not self._heatmap.drawn:
             return first
         if not self._gene:
-            self._gene = step.genes[int(step.expression.std(axis=0).argmax())]
+            self._gene = step.genes[int(np.nan_to_num(step.expression).std(axis=0).argmax())]
         self._values[step.rows] = step.expression[:, step.genes.index(self._gene)]
         name = f"{HEATMAP}: {self._gene}, filling in"
         self._heatmap.draw(step.grid, _map(self._gene, self._values), scale, name, canvas)

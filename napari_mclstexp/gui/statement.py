@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari_mclstexp.core.maps import Blend
 from napari_mclstexp.core.result import STATEMENT
+from napari_mclstexp.core.unread import unread_in
 
 if TYPE_CHECKING:
     import napari
@@ -86,6 +87,8 @@ class Statement:
             said = self._predicted()
             if result.unlike is not None and result.unlike.any():
                 said += f"\nGrey crosses: {result.unlike.sum():,} spots unlike the reference"
+            if unread := unread_in(result.provenance.slide_notes):
+                said += f"\nThe slide is damaged: {unread}"
             self.say(said)
 
     def _predicted(self) -> str:

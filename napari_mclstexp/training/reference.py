@@ -91,7 +91,7 @@ def encode_data(
     patches, section = centre_crop(data.patches[rows], patch_side(options)), data.section[rows]
     device = torch.device("cpu")
     parts = [encode_patches(model, patches[i : i + BATCH], device) for i in range(0, len(patches), BATCH)]
-    alone = Queries(*(np.concatenate([getattr(p, n) for p in parts]) for n in Queries.__slots__))
+    alone = Queries.joined(parts)
     positions = data.positions[rows]
     embeddings, described = np.empty_like(alone.embeddings), None
     for name in np.unique(section):

@@ -121,7 +121,12 @@ def test_each_spot_has_the_features_of_its_own_place(slide: Slide, grid: SpotGri
     spec, network = bundle.spec, bundle.network()
     ordered, regions = by_region(grid, share_of(grid, spec))
     dense = np.concatenate(
-        [q.features for _, q in dense_queries(slide, ordered, regions, spec, SCALE, network)]
+        [
+            q.features
+            for _, q in dense_queries(
+                slide, ordered, regions, spec, SCALE, network, np.zeros(len(ordered), dtype=bool)
+            )
+        ]
     )
     some = np.random.default_rng(0).permutation(len(ordered))[:60]
     field = Field(spec.patch_px, spec.field_um).widened(spec.margin_px)

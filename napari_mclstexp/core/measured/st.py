@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 COUNTS, COUNTS_SUFFIX = "cnts", ".tsv.gz"
 MIN_SHARED = 0.5
 """Of the spots of the shorter table, those that the other has too; fewer, and they are of two sections."""
+MAX_TABLE_BYTES = 2**29
 MAX_HEADER = 2**24
 """Letters of the line of genes that are looked at."""
 
@@ -88,6 +89,8 @@ def join_st(name: str, patient: str, counts_path: Path, spots_path: Path) -> Mea
         A table is damaged, or the two do not belong together.
     """
     try:
+        for path in (counts_path, spots_path):
+            _refuse_large(name, path)
         _refuse_twice(name, counts_path)
         counts = pd.read_csv(counts_path, sep="\t", index_col=0)
         spots = pd.read_csv(spots_path, sep="\t")
@@ -133,6 +136,17 @@ def _ids(spots: pd.DataFrame) -> list[str]:
     if (places == places.round()).all(axis=None):
         places = places.astype(np.int64)
     return [f"{x}x{y}" for x, y in zip(places["x"], places["y"], strict=True)]
+
+
+def _refuse_large(name: str, path: Path) -> None:
+    """Refuse a table that no memory would hold once it is unpacked."""
+    held = 0
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        while held <= MAX_TABLE_BYTES and (part := file.read(2**20)):
+            held += len(part)
+    if held > MAX_TABLE_BYTES:
+        msg = f"Section {name}: {path.name} would unpack to over {MAX_TABLE_BYTES >> 20} MiB; refused."
+        raise SectionError(msg)
 
 
 def _refuse_twice(name: str, path: Path) -> None:

@@ -17,6 +17,7 @@ thread that opens it.
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Companion", "Level", "Slide", "Traits", "open_slide"]
 
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+"""Beginning of an address, also of one that was taken for a path, which leaves a single slash of two."""
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -57,13 +60,19 @@ def open_slide(path: str | Path, plane: int | None = None) -> Slide:
     SectionError
         A measured section is damaged, or has no picture.
     """
-    if "://" in str(path):
+    if ADDRESS.match(str(path)) or "://" in str(path):
         msg = "A slide is opened from a file on this computer, not from an address on the network."
+        raise SlideError(msg)
+    if "\0" in str(path):
+        msg = f"{str(path)!r} is no path of a file. Choose the slide's file."
         raise SlideError(msg)
     path = Path(path)
     try:
         if not path.exists():
             msg = f"There is no slide at {path}."
+            raise SlideError(msg)
+        if not (path.is_dir() or path.is_file()):
+            msg = f"{path.name} is no file, but a device or a pipe. Choose the slide's file."
             raise SlideError(msg)
         slide = _open_folder(path, plane) if path.is_dir() else _open_file(path, plane)
     except OSError as error:
@@ -86,6 +95,7 @@ def _open_file(path: Path, plane: int | None) -> Slide:
 def _open_image(path: Path, plane: int | None) -> Slide:
     from napari_mclstexp.core.slide.openslide_backend import OpenSlideSlide
     from napari_mclstexp.core.slide.pillow_backend import PillowSlide
+    from napari_mclstexp.core.slide.tiff_checks import check_tiff
     from napari_mclstexp.core.slide.tifffile_backend import TifffileSlide
 
     if path.stat().st_size == 0:
@@ -93,6 +103,8 @@ def _open_image(path: Path, plane: int | None) -> Slide:
         raise SlideError(msg)
     with path.open("rb") as file:
         head = file.read(16)
+    if TifffileSlide.is_tiff(head):
+        check_tiff(path)
     if TifffileSlide.claims(path, head):
         return TifffileSlide(path, plane)
     if OpenSlideSlide.claims(path, head):

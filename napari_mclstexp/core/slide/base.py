@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from napari_mclstexp.core.scale import Scale
+from napari_mclstexp.core.slide.around import Window, read_around
 from napari_mclstexp.core.slide.fingerprint import fingerprint
 from napari_mclstexp.core.slide.levels import OVERVIEW_PX, Level, made_levels, mosaic
 from napari_mclstexp.core.slide.orientation import exchanges_axes, stored_window, turned
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 LAZY_PX = 2**26
 """Missing levels of an image up to this size are made while reading; those of a larger one are prepared."""
+
+NAMED_PLANES = 12
+"""Of a stack, in messages."""
 
 PREPARED_FROM = 2
 """The first prepared level of a large image is its half's half: its half is made while reading."""
@@ -125,7 +129,8 @@ class Slide(ABC):
     def not_for_model(self) -> str:
         """Why no prediction can be made from this picture as it is, empty where it can."""
         if self.traits.planes and self.traits.plane is None and not self.traits.not_for_model:
-            names = ", ".join(self.traits.planes)
+            first = self.traits.planes[:NAMED_PLANES]
+            names = ", ".join(first) + (", ..." if len(first) < len(self.traits.planes) else "")
             return f"This is a stack of {len(self.traits.planes)} planes ({names}). Choose one of them first."
         return self.traits.not_for_model
 
@@ -223,6 +228,12 @@ class Slide(ABC):
             region[top - y : bottom - y, left - x : right - x] = inside
         return region
 
+    def read_around(
+        self, x: int, y: int, width: int, height: int, level: int = 0
+    ) -> tuple[NDArray[np.uint8], list[Window]]:
+        """Read a region that may hold tiles that cannot be decoded; see :func:`.around.read_around`."""
+        return read_around(lambda x, y, w, h: self.read(x, y, w, h, level), (x, y, width, height))
+
     def glance(self, x: int, y: int, width: int, height: int, level: int = 0) -> NDArray[np.uint8]:
         """Read a region within a level without waiting for levels that are not prepared yet: those show
         the preview, enlarged. Parameters and outcome as of :meth:`read`.
@@ -239,12 +250,14 @@ class Slide(ABC):
         return self._preview()
 
     def overview(self, max_px: int = OVERVIEW_PX) -> NDArray[np.uint8]:
-        """Whole slide as (h, w, 3) uint8 RGB, its longer side at most `max_px`."""
+        """Whole slide as (h, w, 3) uint8 RGB, its longer side at most `max_px`; white where it cannot be
+        read.
+        """
         longest = max(self.width, self.height)
         fits = [i for i, lv in enumerate(self.levels) if max(lv.width, lv.height) >= max_px]
         level = fits[-1] if fits else 0
         size = self.levels[level]
-        whole = self.read(0, 0, size.width, size.height, level)
+        whole, _ = self.read_around(0, 0, size.width, size.height, level)
         factor = min(1.0, max_px / longest)
         target = (max(1, round(self.width * factor)), max(1, round(self.height * factor)))
         if target == (size.width, size.height):
@@ -262,7 +275,8 @@ class Slide(ABC):
             return None, len(self.levels)
         name = "pixels" if first == 0 else "levels"
         levels = self.levels[first:]
-        return PreparedLevels(levels, factor, source, lambda: f"{self.picture_key}.{name}.zip"), first
+        size = (coarsest.width, coarsest.height) if first else None
+        return PreparedLevels(levels, factor, source, lambda: f"{self.picture_key}.{name}.zip", size), first
 
     @contextmanager
     def _coarsest(self) -> Iterator[Reader]:

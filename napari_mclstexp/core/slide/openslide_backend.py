@@ -95,10 +95,13 @@ class OpenSlideSlide(Slide):
     @classmethod
     def claims(cls, path: Path, head: bytes) -> bool:
         """Whether OpenSlide recognises the file, and reads it right: where an orientation tag turns a TIFF,
-        it turns each tile by itself.
+        it turns each tile by itself, and of 16 bits or signed ones it makes 8 without a word.
         """
         vendor = openslide.OpenSlide.detect_format(str(path))
-        return vendor is not None and not (vendor in GENERIC and _tiff_fields(path).orientation != 1)
+        if vendor not in GENERIC:
+            return vendor is not None
+        fields = _tiff_fields(path)
+        return fields.orientation == 1 and fields.eight_bits
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -183,6 +186,7 @@ class _TiffFields(NamedTuple):
     resolution: ScaleClaim | None = None
     orientation: int = 1
     grey: bool = False
+    eight_bits: bool = True
 
 
 def _tiff_fields(path: Path) -> _TiffFields:
@@ -198,6 +202,7 @@ def _tiff_fields(path: Path) -> _TiffFields:
                 resolution_tags(page),
                 valid_orientation(int(page.tags.valueof("Orientation", default=1))),
                 page.samplesperpixel == 1 and page.photometric != tifffile.PHOTOMETRIC.PALETTE,
+                page.dtype == np.uint8,
             )
     except Exception:  # noqa: BLE001 - OpenSlide reads it; that tifffile does not is no reason to refuse
         return _TiffFields()
@@ -225,8 +230,9 @@ def _levels(handle: openslide.OpenSlide) -> tuple[list[Level], int, int]:
 def _scale(vendor: str, properties: Mapping[str, str], resolution: ScaleClaim | None) -> ScaleReading:
     x = properties.get(openslide.PROPERTY_NAME_MPP_X)
     y = properties.get(openslide.PROPERTY_NAME_MPP_Y)
-    if vendor == "aperio":  # as it stands there: OpenSlide passes over a value that is no number
-        x, y = x or properties.get("aperio.MPP"), y or properties.get("aperio.MPP")
+    if vendor == "aperio":  # as it stands there: OpenSlide passes over what is no number, and takes commas
+        told = properties.get("aperio.MPP", "")
+        x, y = (told, told) if "," in told else (x or told, y or told)
     claims = []
     if vendor in GENERIC:
         claims = [] if resolution is None else [resolution]

@@ -40,6 +40,9 @@ PNG_END = b"IEND\xaeB`\x82"
 PNG_END_WITHIN = 2**16
 """Some writers append a little to a PNG; one whose end lies not even here is cut off."""
 
+MAX_JPEG_PX_A_BYTE = 342
+"""Blocks of 16 x 16 px take six Huffman codes of one bit at least, and libjpeg fills up what is missing."""
+
 SMALL_PX = 2**24
 PREVIEW_PX = 1024
 FAULTS = (OSError, ValueError, SyntaxError, EOFError, MemoryError)
@@ -61,6 +64,12 @@ class PillowSlide(Slide):
             kind, size = str(image.format).lower(), image.size
             self._plain_jpeg = kind == "jpeg" and image.mode == "RGB"
             small = size[0] * size[1] <= SMALL_PX
+            if kind == "jpeg" and size[0] * size[1] > MAX_JPEG_PX_A_BYTE * path.stat().st_size:
+                msg = (
+                    f"{path.name} is cut off or damaged: its {path.stat().st_size:,} bytes cannot hold the "
+                    f"{size[0]:,} x {size[1]:,} px that it claims. Copy it again from its source."
+                )
+                raise SlideError(msg)
             traits = self._traits(image, random_access=small)
             if kind == "png" and not small:
                 self._check_end()

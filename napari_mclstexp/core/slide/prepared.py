@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from napari_mclstexp.core import cache
+from napari_mclstexp.core.slide.around import Window, read_around
 from napari_mclstexp.errors import SlideError
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ TILE = 512
 THREADS = 2
 VERSION = 1
 WHITE = 255
+HOLES = "holes"
+MOST_HOLES = 100
+"""A slide with more of them in which whole blocks are lost, too, is refused."""
 """Tiles that are white throughout, such as glass that was not scanned, are not stored."""
 
 
@@ -51,8 +55,11 @@ class PreparedLevels:
         How many pixels of the source a pixel of the first of them spans.
     source : callable
         Gives a context with a reader of the source's pixels.
-    name : str
-        Name in the cache, made of the slide's fingerprint.
+    name : callable
+        Gives the name in the cache, made of the slide's fingerprint.
+    size : tuple of int, optional
+        Width and height of the source, where what cannot be decoded is read around: it is white in the
+        levels, and kept in mind.
     """
 
     def __init__(
@@ -61,7 +68,10 @@ class PreparedLevels:
         factor: int,
         source: Callable[[], AbstractContextManager[Reader]],
         name: Callable[[], str],
+        size: tuple[int, int] | None = None,
     ) -> None:
+        self._size = size
+        self._holes: list[Window] = []
         self._levels, self._factor, self._source, self._name = levels, factor, source, name
         self._lock = threading.Lock()
         self._store: ZipStore | MemoryStore | None = None
@@ -103,10 +113,20 @@ class PreparedLevels:
                 self._open(self._store)
 
     def read(self, x: int, y: int, width: int, height: int, level: int) -> NDArray[np.uint8]:
-        """Read a region of a level, counted from the first of these; makes them first where needed."""
+        """Read a region of a level, counted from the first of these; makes them first where needed.
+
+        Raises
+        ------
+        SlideError
+            The source could not be read there, or the copy is damaged.
+        """
         if not self.ready:
             for _ in self.make():
                 pass
+        of_source = self._factor * 2**level
+        if any(_touch(hole, (x, y, width, height), of_source) for hole in self._holes):
+            msg = f"The slide is damaged: the region at {x}, {y} of level 1/{of_source} cannot be read."
+            raise SlideError(msg)
         try:
             region: NDArray[np.uint8] = self._arrays[level][y : y + height, x : x + width]
         except (OSError, zipfile.BadZipFile, ValueError, KeyError, RuntimeError) as error:
@@ -124,6 +144,19 @@ class PreparedLevels:
             if isinstance(self._store, ZipStore):
                 self._store.close()
             self._store = None
+
+    def _block(self, read: Reader, window: Window, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Block of a source of that size, white where it cannot be decoded."""
+        x, y, width, height = window
+        window = (x, y, min(width, size[0] - x), min(height, size[1] - y))
+        try:
+            block, holes = read_around(read, window)
+        except SlideError:
+            if len(self._holes) > MOST_HOLES:
+                raise
+            block, holes = np.full((window[3], window[2], 3), WHITE, dtype=np.uint8), [window]
+        self._holes += holes
+        return block
 
     def _count(self) -> int:
         return sum(len(_tiles(level)) for level in self._levels)
@@ -155,6 +188,7 @@ class PreparedLevels:
         if [a.shape for a in arrays] != [(lv.height, lv.width, 3) for lv in self._levels]:  # type: ignore[union-attr]
             msg = "of another size"
             raise ValueError(msg)
+        self._holes = [tuple(hole) for hole in group[HOLES][:].tolist()] if HOLES in group else []  # type: ignore[index,union-attr]
         self._arrays = arrays
 
     def _fill(self, store: ZipStore | MemoryStore) -> Generator[tuple[int, int], None, None]:
@@ -175,26 +209,32 @@ class PreparedLevels:
             for i, level in enumerate(self._levels)
         ]
         done, total = 0, self._count()
+        self._holes = []
         try:
             with self._source() as read:
-                for _ in self._fill_level(arrays[0], read, self._factor):
+                for _ in self._fill_level(arrays[0], read, self._factor, self._size):
                     done += 1
                     yield done, total
             for finer, array in itertools.pairwise(arrays):
                 for _ in self._fill_level(array, _reader(finer), 2):
                     done += 1
                     yield done, total
+            if self._holes:
+                group.create_array(HOLES, data=np.array(self._holes, dtype=np.int64))
         finally:
             if isinstance(store, ZipStore):
                 store.close()
 
-    def _fill_level(self, array: Any, read: Reader, factor: int) -> Generator[None, None, None]:
+    def _fill_level(
+        self, array: Any, read: Reader, factor: int, size: tuple[int, int] | None = None
+    ) -> Generator[None, None, None]:
         height, width = array.shape[:2]
 
         def put(tile: tuple[int, int]) -> None:
             y, x = tile
             rows, columns = min(TILE, height - y), min(TILE, width - x)
-            block = read(x * factor, y * factor, columns * factor, rows * factor)
+            window = (x * factor, y * factor, columns * factor, rows * factor)
+            block = read(*window) if size is None else self._block(read, window, size)
             if factor > 1:
                 block = np.asarray(Image.fromarray(block).reduce(factor))
             if block.min() < WHITE:
@@ -206,6 +246,13 @@ class PreparedLevels:
                 yield
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _touch(hole: Window, window: Window, factor: int) -> bool:
+    """Whether a hole, in pixels of the source, lies in a window of a level `factor` times as coarse."""
+    x, y, width, height = (n * factor for n in window)
+    left, top, across, down = hole
+    return left < x + width and x < left + across and top < y + height and y < top + down
 
 
 def _reader(array: Any) -> Reader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import struct
 import threading
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import zarr.errors
 
 from napari_mclstexp.core.scale import weigh_scale
 from napari_mclstexp.core.slide.base import Slide
-from napari_mclstexp.core.slide.levels import Level
+from napari_mclstexp.core.slide.levels import Level, fitting_levels
 from napari_mclstexp.core.slide.orientation import valid_orientation
 from napari_mclstexp.core.slide.pixels import Pixels, display_limits
 from napari_mclstexp.core.slide.tiff_fields import (
@@ -51,6 +52,7 @@ FAULTS = (
 SMALL_PX = 2**24
 """Strips of an image up to this size are decoded as they are needed."""
 
+MAX_PLANES = 100_000
 BAND_PX = 512
 PSEUDO = "Each plane of this stack is one channel, no colour picture. The model needs H&E in RGB."
 AXIS_NAMES = {"Z": "Z", "T": "time", "C": "channel", "Q": "image", "I": "image"}
@@ -120,15 +122,27 @@ class TifffileSlide(Slide):
             msg = f"{self.path.name} is damaged: it has a level without pixels. Copy it again."
             raise SlideError(msg)
         page = series.keyframe
-        self._arrays = [_array(series, i) for i in range(len(series.levels))]
+        alike = [
+            i
+            for i, level in enumerate(series.levels)
+            if level.dtype == series.dtype and level.axes == series.axes
+        ]
+        self._arrays = [_array(series, i) for i in alike]
         axes = self._lay_out(series.axes, series.shape, series.dtype, root)
+        stack = [n for axis, n in zip(axes, series.shape, strict=True) if axis not in self._picture_axes]
+        if math.prod(stack) > MAX_PLANES:
+            count = math.prod(stack)
+            msg = f"{self.path.name} claims {count:,} planes, more than any stack has. Copy it again."
+            raise SlideError(msg)
         planes = _plane_names(axes, series.shape, self._picture_axes)
         if plane is not None and not 0 <= plane < len(planes):
             msg = f"{self.path.name} has {len(planes)} planes; number {plane + 1} is none of them."
             raise SlideError(msg)
-        stack = [n for axis, n in zip(axes, series.shape, strict=True) if axis not in self._picture_axes]
         self._index = np.unravel_index(plane or 0, stack) if stack else ()
         sizes = [(a.shape[axes.index("X")], a.shape[axes.index("Y")]) for a in self._arrays]
+        kept = fitting_levels(sizes)
+        misfits = len(series.levels) - kept
+        self._arrays, sizes = self._arrays[:kept], sizes[:kept]
         levels = [Level(w, h, sizes[0][0] / w) for w, h in sizes]
         self._axes = axes
         self._pixels = self._kind(page, series)
@@ -142,7 +156,10 @@ class TifffileSlide(Slide):
             planes=planes,
             plane=plane,
             not_for_model=PSEUDO if planes and self._pixels.samples == 1 else self._pixels.not_for_model,
-            notes=self._pixels.notes,
+            notes=(
+                *self._pixels.notes,
+                *([f"{misfits} levels that do not fit are left out"] if misfits else []),
+            ),
             random_access=page.is_tiled or page.is_memmappable or page.size <= 3 * SMALL_PX,
         )
         return ("ome-tiff" if self._tiff.is_ome else "tiff"), levels, traits
@@ -256,7 +273,9 @@ def _array(series: tifffile.TiffPageSeries, level: int) -> Any:
     pages = series.levels[level]
     if len(pages.pages) == 1 and pages.keyframe.is_memmappable and not pages.keyframe.is_tiled:
         return tifffile.memmap(pages.keyframe.parent.filehandle.path, page=pages.keyframe.index, mode="r")
-    return zarr.open(series.aszarr(level=level), mode="r")
+    white = 0 if pages.keyframe.photometric == tifffile.PHOTOMETRIC.MINISWHITE else 255
+    absent = white if pages.dtype == np.uint8 else 0  # tiles that a scanner left out are glass, not tissue
+    return zarr.open(series.aszarr(level=level, fillvalue=absent), mode="r")
 
 
 def _plane_names(axes: str, shape: tuple[int, ...], picture: str) -> tuple[str, ...]:

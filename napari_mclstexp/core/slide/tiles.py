@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageCms
 
+from napari_mclstexp.core.slide.around import read_around
 from napari_mclstexp.errors import SlideError
 
 if TYPE_CHECKING:
@@ -79,33 +80,39 @@ class TileReader:
 
         def place(tile_at: tuple[int, int]) -> SlideError | None:
             try:
-                tile = self._tile(slide, level, *tile_at, managed)
-            except SlideError as error:
-                return error
+                tile, error = self._tile(slide, level, *tile_at, managed)
+            except SlideError as nothing:
+                return nothing
             top, left = tile_at[0] * TILE_PX, tile_at[1] * TILE_PX
             y0, x0 = max(top, y), max(left, x)
             y1, x1 = min(top + tile.shape[0], y + height), min(left + tile.shape[1], x + width)
             region[y0 - y : y1 - y, x0 - x : x1 - x] = tile[y0 - top : y1 - top, x0 - left : x1 - left]
-            return None
+            return error
 
         errors = [place(at[0])] if len(at) == 1 else list(self._pool.map(place, at))
         return region, next((error for error in errors if error is not None), None)
 
-    def _tile(self, slide: Slide, level: int, row: int, column: int, managed: bool) -> NDArray[np.uint8]:
+    def _tile(
+        self, slide: Slide, level: int, row: int, column: int, managed: bool
+    ) -> tuple[NDArray[np.uint8], SlideError | None]:
         key = (slide.picture_key, level, row, column, managed)
         with self._lock:
             if key in self._tiles:
                 self._tiles.move_to_end(key)
-                return self._tiles[key]
+                return self._tiles[key], None
         size = slide.levels[level]
         x, y = column * TILE_PX, row * TILE_PX
         final = slide.prepared  # a preview is not kept
-        tile = slide.glance(x, y, min(TILE_PX, size.width - x), min(TILE_PX, size.height - y), level)
+        window = (x, y, min(TILE_PX, size.width - x), min(TILE_PX, size.height - y))
+        tile, holes = read_around(lambda x, y, w, h: slide.glance(x, y, w, h, level), window)
         if managed and slide.traits.icc_profile:
             tile = to_srgb(tile, slide.traits.icc_profile)
         if final:
             self._keep(key, tile)
-        return tile
+        if not holes:
+            return tile, None
+        msg = f"{slide.path.name} is damaged: the region at {x}, {y} of level {level} cannot be read."
+        return tile, SlideError(msg)
 
     def _keep(self, key: Key, tile: NDArray[np.uint8]) -> None:
         tile = np.ascontiguousarray(tile)

@@ -6,8 +6,10 @@ Specification: https://ngff.openmicroscopy.org/0.5/ and its predecessors.
 from __future__ import annotations
 
 import json
+import math
 import re
 import warnings
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +18,11 @@ import zarr.errors
 
 from napari_mclstexp.core.scale import ScaleClaim, claim_of, weigh_scale
 from napari_mclstexp.core.slide.base import Slide
-from napari_mclstexp.core.slide.levels import Level
+from napari_mclstexp.core.slide.levels import Level, fitting_levels
 from napari_mclstexp.core.slide.pixels import Pixels, display_limits
 from napari_mclstexp.core.slide.tiff_fields import TO_UM
 from napari_mclstexp.core.slide.traits import Traits
+from napari_mclstexp.core.slide.zarr_chunks import Chunks
 from napari_mclstexp.errors import SlideError
 
 if TYPE_CHECKING:
@@ -27,7 +30,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-FAULTS = (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, zarr.errors.BaseZarrError)
+FAULTS = (
+    OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError, ArithmeticError,
+    MemoryError, zarr.errors.BaseZarrError,
+)  # fmt: skip
 CODECS = frozenset(
     [
         "blosc",
@@ -53,6 +59,9 @@ KNOWN = re.compile(r"0\.[1-5]($|[^0-9])")
 RGB_COLOURS = ["FF0000", "00FF00", "0000FF"]
 AXIS_NAMES = {"z": "Z", "t": "time", "c": "channel"}
 MAX_META_BYTES = 2**24
+MAX_PLANES = 100_000
+SAMPLE_PX = 2048
+WHITE = 255
 
 
 class OmeZarrSlide(Slide):
@@ -73,7 +82,8 @@ class OmeZarrSlide(Slide):
         except SlideError:
             raise
         except FAULTS as error:
-            msg = f"{path.name} is a damaged or incomplete OME-Zarr: {error}. Copy the whole folder again."
+            why = str(error).rstrip(".").replace(f"{path}/", "")
+            msg = f"{path.name} is a damaged or incomplete OME-Zarr: {why}. Copy the whole folder again."
             raise SlideError(msg) from error
 
     @classmethod
@@ -92,16 +102,27 @@ class OmeZarrSlide(Slide):
                 "napari-mclstexp, or write the image in one of these."
             )
             raise SlideError(msg)
+        self._chunks: list[Chunks] = []
         arrays = [self._array(folder, data["path"]) for data in image["datasets"]]
         axes = _axes(image.get("axes"), arrays[0].ndim)
         self._arrays, self._axes = arrays, axes
+        absent = sum(chunks.absent for chunks in self._chunks)
+        expected = sum(chunks.expected for chunks in self._chunks)
+        if absent == expected:
+            msg = (
+                f"{self.path.name} holds no pixels: all of its {expected:,} chunks are absent. Copy it again."
+            )
+            raise SlideError(msg)
         colours = [str(c.get("color", "")).upper() for c in about.get("omero", {}).get("channels", [])]
         channels = arrays[0].shape[axes.index("c")] if "c" in axes else 1
         rgb = channels == 3 and arrays[0].dtype == np.uint8 and colours in ([], RGB_COLOURS)
         self._picture = "yxc" if rgb else "yx"
         stack = [(a, n) for a, n in zip(axes, arrays[0].shape, strict=True) if a not in self._picture]
         shape = [n for _, n in stack]
-        count = int(np.prod(shape, dtype=int))
+        count = math.prod(shape)
+        if count > MAX_PLANES:
+            msg = f"{self.path.name} claims {count:,} planes, more than any stack has. Copy it again."
+            raise SlideError(msg)
         if plane is not None and not 0 <= plane < count:
             msg = f"{self.path.name} has {count} planes; number {plane + 1} is none of them."
             raise SlideError(msg)
@@ -111,9 +132,11 @@ class OmeZarrSlide(Slide):
             for at in np.ndindex(*shape)
         )
         sizes = [(a.shape[axes.index("x")], a.shape[axes.index("y")]) for a in arrays]
+        kept = fitting_levels(sizes)
+        misfits, sizes = len(sizes) - kept, sizes[:kept]
         levels = [Level(w, h, sizes[0][0] / w) for w, h in sizes]
         plain = arrays[0].dtype == np.uint8
-        limits = None if plain else display_limits(self._raw(arrays[-1], 0, 0, *sizes[-1]))
+        limits = None if plain else display_limits(self._sample(kept - 1, *sizes[-1]))
         self._pixels = Pixels(3 if rgb else 1, arrays[0].dtype, limits)
         told = _claim(image, axes)
         return levels, Traits(
@@ -121,7 +144,11 @@ class OmeZarrSlide(Slide):
             planes=names if count > 1 else (),
             plane=plane,
             not_for_model=self._pixels.not_for_model,
-            notes=self._pixels.notes,
+            notes=(
+                *self._pixels.notes,
+                *([f"{absent:,} of {expected:,} chunks are absent"] if absent else []),
+                *([f"{misfits} levels that do not fit are left out"] if misfits else []),
+            ),
         )
 
     def _image_folder(self) -> Path:
@@ -140,7 +167,9 @@ class OmeZarrSlide(Slide):
     def _array(self, folder: Path, name: object) -> Any:
         parts = str(name).split("/")
         where = folder.joinpath(*parts)
-        if ".." in parts or (where.is_absolute() and not where.is_relative_to(folder)) or where.is_symlink():
+        windows = PureWindowsPath(str(name))
+        leaves = ".." in (*parts, *windows.parts) or windows.drive or windows.root
+        if leaves or any(folder.joinpath(*parts[: i + 1]).is_symlink() for i in range(len(parts))):
             msg = f"{self.path.name} refers to pixels outside its folder, which are not opened for safety."
             raise SlideError(msg)
         unknown = _codecs(where) - CODECS
@@ -156,18 +185,28 @@ class OmeZarrSlide(Slide):
         if array.dtype.kind not in "buif" or not array.size:
             msg = f"{self.path.name} holds no picture (shape {array.shape}, {array.dtype})."
             raise SlideError(msg)
+        self._chunks.append(Chunks(where, array))
         return array
 
-    def _raw(self, array: Any, x: int, y: int, width: int, height: int) -> NDArray[np.generic]:
+    def _raw(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.generic]:
+        array, chunks = self._arrays[level], self._chunks[level]
         at = iter(self._index)
         windows: dict[str, Any] = {"y": slice(y, y + height), "x": slice(x, x + width), "c": slice(None)}
         key = tuple(windows[a] if a in self._picture else int(next(at)) for a in self._axes)
+        if chunks.absent and array.fill_value != WHITE and chunks.lacks(key):  # white is bare glass
+            msg = "chunks are absent"
+            raise ValueError(msg)
         order = [a for a in self._axes if a in self._picture]
         return np.asarray(array[key]).transpose([order.index(a) for a in self._picture])
 
+    def _sample(self, level: int, width: int, height: int) -> NDArray[np.generic]:
+        """Some pixels of a level: the whole of it, or its middle."""
+        w, h = min(width, SAMPLE_PX), min(height, SAMPLE_PX)
+        return self._raw(level, (width - w) // 2, (height - h) // 2, w, h)
+
     def _read(self, x: int, y: int, width: int, height: int, level: int) -> NDArray[np.uint8]:
         try:
-            return self._pixels.shown(self._raw(self._arrays[level], x, y, width, height))
+            return self._pixels.shown(self._raw(level, x, y, width, height))
         except FAULTS as error:
             msg = f"{self.path.name} is damaged: the region at {x}, {y} of level {level} cannot be read."
             raise SlideError(msg) from error
@@ -222,9 +261,12 @@ def _claim(image: dict[str, Any], axes: list[str]) -> ScaleClaim | None:
     units = [str(a.get("unit", "")) if isinstance(a, dict) else "" for a in told]
     steps = np.ones(len(axes))
     parts = [*image["datasets"][0].get("coordinateTransformations", [])]
+    told_any = False
     for part in [*parts, *image.get("coordinateTransformations", [])]:
         if part.get("type") == "scale":
-            steps = steps * np.asarray(part["scale"], dtype=float)
+            steps, told_any = steps * np.asarray(part["scale"], dtype=float), True
+    if not told_any:
+        return None
     values = []
     for name in "xy":
         at = axes.index(name)

@@ -1,0 +1,1 @@
+"""Fuzzing of readers by atheris; ``make fuzz``."""
