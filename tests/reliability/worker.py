@@ -13,6 +13,7 @@ import tempfile
 import time
 import traceback
 import warnings
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,8 @@ def fits(case: Case, ending: Ending) -> str:
     wanted = "refused" if case.outcome == "R" else "result"
     if ending.kind != wanted:
         return f"{ending.kind}, not {wanted}: {ending.said}"
+    if re.search(r"allocat|MemoryError|out of memory", ending.said):
+        return f"the limit of memory alone stopped it: {ending.said}"
     if not re.search(case.says, ending.said):
         return f"it says {ending.said!r}, not {case.says!r}"
     if ending.seconds > case.limit_s:
@@ -98,6 +101,10 @@ class Child:
         """End the child."""
         if self._process is not None:
             self._process.kill()
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    with suppress(OSError):
+                        pipe.close()
             self._process.wait()
             self._process = None
 

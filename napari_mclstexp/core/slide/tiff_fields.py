@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -100,6 +101,15 @@ def ome_colours(root: ElementTree.Element) -> list[int | None]:
         text = channel.get("Color")
         colours.append(int(text) & 0xFFFFFFFF if text and text.lstrip("-").isdigit() else None)
     return colours
+
+
+def ome_planes(root: ElementTree.Element) -> int:
+    """Most planes that an image of OME-XML claims to have; tifffile makes room for all of them."""
+    most = 0
+    for pixels in _elements(root, "Pixels"):
+        sizes = [pixels.get(f"Size{axis}", "1") for axis in "CZT"]
+        most = max(most, math.prod(int(s) if s.isascii() and s.isdigit() else 1 for s in sizes))
+    return most
 
 
 def ome_files(path: Path, root: ElementTree.Element) -> list[Path]:

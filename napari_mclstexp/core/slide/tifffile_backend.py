@@ -23,6 +23,7 @@ from napari_mclstexp.core.slide.tiff_fields import (
     ome_claims,
     ome_colours,
     ome_files,
+    ome_planes,
     parse_ome,
     resolution_tags,
     runs_beyond,
@@ -110,6 +111,8 @@ class TifffileSlide(Slide):
 
     def _read_fields(self, plane: int | None) -> tuple[str, list[Level], Traits]:
         root = parse_ome(self._tiff.ome_metadata) if self._tiff.is_ome and self._tiff.ome_metadata else None
+        if root is not None and ome_planes(root) > MAX_PLANES:
+            raise self._too_many(ome_planes(root))
         self._others = [] if root is None else ome_files(self.path, root)
         if runs_beyond(self._tiff):
             msg = f"{self.path.name} is cut off: its pixels run beyond the file's end. Copy it again."
@@ -131,9 +134,7 @@ class TifffileSlide(Slide):
         axes = self._lay_out(series.axes, series.shape, series.dtype, root)
         stack = [n for axis, n in zip(axes, series.shape, strict=True) if axis not in self._picture_axes]
         if math.prod(stack) > MAX_PLANES:
-            count = math.prod(stack)
-            msg = f"{self.path.name} claims {count:,} planes, more than any stack has. Copy it again."
-            raise SlideError(msg)
+            raise self._too_many(math.prod(stack))
         planes = _plane_names(axes, series.shape, self._picture_axes)
         if plane is not None and not 0 <= plane < len(planes):
             msg = f"{self.path.name} has {len(planes)} planes; number {plane + 1} is none of them."
@@ -163,6 +164,11 @@ class TifffileSlide(Slide):
             random_access=page.is_tiled or page.is_memmappable or page.size <= 3 * SMALL_PX,
         )
         return ("ome-tiff" if self._tiff.is_ome else "tiff"), levels, traits
+
+    def _too_many(self, planes: int) -> SlideError:
+        return SlideError(
+            f"{self.path.name} claims {planes:,} planes, more than any stack has. Copy it again."
+        )
 
     def _lay_out(self, axes: str, shape: tuple[int, ...], dtype: Any, root: Any) -> str:
         """Which axes make the picture; three 8-bit channels that are red, green and blue are one."""
