@@ -88,7 +88,7 @@ def machine() -> str:
     """Processors, system and versions; neither a name of the machine nor a path."""
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
     return (
-        f"{os.cpu_count()} processors ({platform.machine()}), {platform.system()} {platform.release()}, "
+        f"{os.cpu_count()} processors ({platform.machine()}), {platform.system()}, "
         f"Python {platform.python_version()}, {versions}"
     )
 
