@@ -3,7 +3,7 @@
 #
 #   tools/fuzz.sh PYTHON
 #
-# Exit 1 where one ends in an error that is not typed; what led to it lies in build/fuzz/READER/crash-...
+# Exit 1 where one ends in an error that is not typed; what led to it lies in build/fuzz/crash-...
 set -u
 
 cd "$(dirname "$0")/.."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
 import zlib
 from pathlib import PurePosixPath, PureWindowsPath
@@ -68,7 +69,10 @@ def read_members(path: Path, names: tuple[str, ...]) -> dict[str, bytes]:
             _refuse_paths_outside(archive)
             root = _root(archive)
             return {name: _read_zipped(archive, name, root) for name in names}
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except (
+        zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError,
+        struct.error,
+    ) as error:  # fmt: skip
         msg = f"{path.name} is no model bundle: neither a folder nor a readable zip."
         raise BundleError(msg) from error
 

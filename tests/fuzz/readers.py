@@ -6,6 +6,7 @@ typed. Found cases belong into ``tests/reliability/found/READER/``.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import tempfile
 import zipfile
@@ -29,7 +30,12 @@ def main() -> None:
     place = Path(tempfile.mkdtemp(prefix="mclstexp-fuzz-"))
 
     def once(content: bytes) -> None:
-        give(reader, content, place)
+        try:
+            give(reader, content, place)
+        except Exception:  # libFuzzer keeps only what crashes or hangs
+            digest = hashlib.sha256(content).hexdigest()[:16]
+            (corpus.parent / f"crash-{reader}-{digest}").write_bytes(content)
+            raise
 
     options = [f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=6000", "-max_len=65536"]
     options += [f"-artifact_prefix={corpus}/", "-print_final_stats=1"]

@@ -372,12 +372,22 @@ CASES += [
     case("a zip with a password", 33, "password", patched(8, b"\x01\x00"), "neither a folder nor a readable zip"),
     case("a zip of an unknown method", 33, "method 99", patched(10, (99).to_bytes(2, "little")), "neither a folder nor a readable zip"),
     case("a zip whose entry lies elsewhere", 33, "offset beyond", patched(42, (2**31).to_bytes(4, "little")), "neither a folder nor a readable zip"),
+    case("a zip with a name that is no UTF-8", 33, "name of no UTF-8", lambda g, f: _odd_name(g, f), "neither a folder nor a readable zip"),
     case("a zip cut off", 4, "zip cut off", lambda g, f: _cut_zip(g, f), "neither a folder nor a readable zip"),
     case("an empty zip", 1, "empty zip", lambda g, f: (f / "b.zip").touch() or f / "b.zip", "neither a folder nor a readable zip"),
 ]  # fmt: skip
 CASES.append(
     Case("bundle: a zip of it", 60, "bundle", "zip", "load_bundle", zipped(), "works", "bundle of 12 genes, 30 spots, tiny")
 )  # fmt: skip
+
+
+def _odd_name(goods: Goods, folder: Path) -> Path:
+    path = folder / "b.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("\N{LATIN SMALL LETTER U WITH DIAERESIS}x.txt", "a")
+    content = path.read_bytes()
+    path.write_bytes(content.replace("\N{LATIN SMALL LETTER U WITH DIAERESIS}x".encode(), b"\xdb\x28x"))
+    return path
 
 
 def _cut_zip(goods: Goods, folder: Path) -> Path:

@@ -207,7 +207,7 @@ SECTIONS: dict[str, tuple[int, Make, str]] = {
     "no obs": (38, without("obs"), "holds no AnnData|not a slide"),
     "no counts": (38, h5ad(lambda f: [f.__delitem__(n) for n in ("X", "layers")]), "holds no counts"),
     "indices out of range": (34, value("layers/counts/indices", 3, 10**6), "of the wrong kind"),
-    "positions of NaN": (63, value("obsm/spatial", 2, [np.nan, 1.0]), "^SectionError"),
+    "positions of NaN": (63, value("obsm/spatial", 2, [np.nan, 1.0]), "has spot positions that are no numbers"),
     "a scale of nought": (13, h5ad(lambda f: f["uns/mclstexp_section/mpp"].__setitem__((), 0.0)), "not plausible"),
     "cut off": (4, lambda g, f: _cut(g, f), "cut off"),
     "a prediction": (66, lambda g, f: g.copy(g.result, f), "holds a prediction, no measurement"),

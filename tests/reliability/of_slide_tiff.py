@@ -53,12 +53,12 @@ CASES: list[Case] = [
     slide_case("pages: 10,001 of strips", 5, "10,001 IFDs", many(10_001, tiled=False), "R", "over 10,000 pages"),
     slide_case("pages: 60,000", 5, "60,000 IFDs", many(60_000), "R", "over 10,000 pages"),
     slide_case("pages: 12,000 in a BigTIFF", 5, "10,001 IFDs", many(12_000, big=True), "R", "over 10,000 pages"),
-    slide_case("pages: the next one lies beyond the end", 4, "IFD beyond the end", raw([basic()], 10**8), "R", DAMAGED),
-    slide_case("pages: the first lies beyond the end", 4, "IFD beyond the end", named("a.tif", struct.pack("<2sHI", b"II", 42, 10**8)), "R", DAMAGED),
-    slide_case("pages: the first lies in the header", 5, "IFD in the header", named("a.tif", struct.pack("<2sHI", b"II", 42, 2) + bytes(200)), "R", DAMAGED),
-    slide_case("pages: 65,535 entries", 5, "entries without end", named("a.tif", struct.pack("<2sHIH", b"II", 42, 8, 65_535) + bytes(500)), "R", DAMAGED),
-    slide_case("pages: entries without number in a BigTIFF", 5, "entries without end", named("a.tif", struct.pack("<2sHHHQQ", b"II", 43, 8, 0, 16, 2**62) + bytes(500)), "R", DAMAGED),
-    slide_case("pages: no entries", 7, "entries: none", raw([[]]), "R", "holds no picture"),
+    slide_case("pages: the next one lies beyond the end", 4, "IFD beyond the end", raw([basic()], 10**8), "R", "its pixels run beyond the file's end"),
+    slide_case("pages: the first lies beyond the end", 4, "IFD beyond the end", named("a.tif", struct.pack("<2sHI", b"II", 42, 10**8)), "R", "it has no page"),
+    slide_case("pages: the first lies in the header", 5, "IFD in the header", named("a.tif", struct.pack("<2sHI", b"II", 42, 2) + bytes(200)), "R", "corrupted IFD structure"),
+    slide_case("pages: 65,535 entries", 5, "entries without end", named("a.tif", struct.pack("<2sHIH", b"II", 42, 8, 65_535) + bytes(500)), "R", "suspicious number of tags"),
+    slide_case("pages: entries without number in a BigTIFF", 5, "entries without end", named("a.tif", struct.pack("<2sHHHQQ", b"II", 43, 8, 0, 16, 2**62) + bytes(500)), "R", "suspicious number of tags"),
+    slide_case("pages: no entries", 7, "entries: none", raw([[]]), "R", "claims an image of 0 x 0 px"),
     slide_case("pages: SubIFDs lead to the page itself", 5, "SubIFD loop", raw([replaced(basic(), (330, LONG, 1, 8))]), "R", DAMAGED),
     slide_case("pages: SubIFDs without number", 5, "4 GB tag", raw([replaced(basic(), (330, LONG, FOUR_GB, 200))]), "R", DAMAGED),
 ]  # fmt: skip
@@ -78,12 +78,12 @@ CASES += [
     slide_case("tag: exabytes of TileOffsets in a BigTIFF", 5, "exabytes in a tag", raw([replaced(basic(), (324, LONG8, 2**60, 200))], big=True), "R", DAMAGED),
     slide_case("tag: exabytes of ImageDescription in a BigTIFF", 5, "exabytes in a tag", raw([replaced(basic(), (270, 2, 2**60, 200))], big=True), "R", DAMAGED),
     slide_case("tag: an unknown type", 3, "tag type 99", raw([replaced(basic(), (256, 99, 1, 64))]), "R", DAMAGED),
+    slide_case("tag: two widths", 3, "two values in a tag", raw([replaced(basic(), (256, SHORT, 2, 0x00400040))]), "R", "claims an image of .*64, 64.* px"),
     slide_case("tag: a text as width", 3, "tag type text", raw([replaced(basic(), (256, 2, 4, 0x41414141))]), "R", DAMAGED),
 ]  # fmt: skip
 
 # --- row 6 ------------------------------------------------------------------
 
-FULL = r"^SlideError: "
 TABLE = r"claims [0-9,]+ x [0-9,]+ px, but has [0-9,]+ of the [0-9,]+ tiles or strips"
 
 
@@ -141,19 +141,19 @@ CASES += [
 # --- row 7 ------------------------------------------------------------------
 
 CASES += [
-    slide_case("zero: an SVS of no width", 7, "ImageWidth 0", retagged("svs", "ImageWidth", 0), "R", FULL),
-    slide_case("zero: a TIFF of no width", 7, "ImageWidth 0", retagged("tiff", "ImageWidth", 0), "R", FULL),
-    slide_case("zero: a TIFF of no height", 7, "ImageLength 0", retagged("tiff", "ImageLength", 0), "R", FULL),
-    slide_case("zero: an OME-TIFF of no height", 7, "ImageLength 0", retagged("ome", "ImageLength", 0), "R", FULL),
-    slide_case("zero: strips of no width", 7, "ImageWidth 0", retagged("strips", "ImageWidth", 0), "R", FULL),
-    slide_case("zero: tiles of no width", 7, "TileWidth 0", retagged("tiff", "TileWidth", 0), "R", FULL),
-    slide_case("zero: tiles of no height in an SVS", 7, "TileLength 0", retagged("svs", "TileLength", 0), "R", FULL),
-    slide_case("zero: tiles of no height in an OME-TIFF", 7, "TileLength 0", retagged("ome", "TileLength", 0), "R", FULL),
-    slide_case("zero: no samples", 7, "SamplesPerPixel 0", retagged("tiff", "SamplesPerPixel", 0), "R", FULL),
-    slide_case("zero: no samples in an OME-TIFF", 7, "SamplesPerPixel 0", retagged("ome", "SamplesPerPixel", 0), "R", FULL),
-    slide_case("zero: a PNG of no width", 7, "claims 0 px", named("a.png", png_header(0, 100)), "R", FULL),
-    slide_case("zero: a JPEG of no size", 7, "claims 0 px", jpeg_of(0, 0), "R", FULL),
-    slide_case("zero: a JPEG 2000 of no size", 7, "claims 0 px", jp2_of(0, 0), "R", FULL),
+    slide_case("zero: an SVS of no width", 7, "ImageWidth 0", retagged("svs", "ImageWidth", 0), "R", "damaged: it claims an image of .* px, tiles of .* px and .* samples"),
+    slide_case("zero: a TIFF of no width", 7, "ImageWidth 0", retagged("tiff", "ImageWidth", 0), "R", "damaged: it claims an image of .* px, tiles of .* px and .* samples"),
+    slide_case("zero: a TIFF of no height", 7, "ImageLength 0", retagged("tiff", "ImageLength", 0), "R", "damaged: it claims an image of .* px, tiles of .* px and .* samples"),
+    slide_case("zero: an OME-TIFF of no height", 7, "ImageLength 0", retagged("ome", "ImageLength", 0), "R", "damaged: it claims an image of .* px, tiles of .* px and .* samples"),
+    slide_case("zero: strips of no width", 7, "ImageWidth 0", retagged("strips", "ImageWidth", 0), "R", "damaged: it claims an image of .* px, tiles of .* px and .* samples"),
+    slide_case("zero: tiles of no width", 7, "TileWidth 0", retagged("tiff", "TileWidth", 0), "R", "cannot be opened: Invalid TIFF"),
+    slide_case("zero: tiles of no height in an SVS", 7, "TileLength 0", retagged("svs", "TileLength", 0), "R", "damaged: it claims an image of .* px, tiles of .* px and .* samples"),
+    slide_case("zero: tiles of no height in an OME-TIFF", 7, "TileLength 0", retagged("ome", "TileLength", 0), "R", "damaged: it claims an image of .* px, tiles of .* px and .* samples"),
+    slide_case("zero: no samples", 7, "SamplesPerPixel 0", retagged("tiff", "SamplesPerPixel", 0), "R", "cannot be opened: Invalid TIFF"),
+    slide_case("zero: no samples in an OME-TIFF", 7, "SamplesPerPixel 0", retagged("ome", "SamplesPerPixel", 0), "R", "cannot be opened: Invalid TIFF"),
+    slide_case("zero: a PNG of no width", 7, "claims 0 px", named("a.png", png_header(0, 100)), "R", "is damaged or no image. Copy it again"),
+    slide_case("zero: a JPEG of no size", 7, "claims 0 px", jpeg_of(0, 0), "R", "is damaged or no image. Copy it again"),
+    slide_case("zero: a JPEG 2000 of no size", 7, "claims 0 px", jp2_of(0, 0), "R", "is damaged or no image. Copy it again"),
 ]  # fmt: skip
 
 # --- row 8 ------------------------------------------------------------------

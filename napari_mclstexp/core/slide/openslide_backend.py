@@ -118,7 +118,8 @@ class OpenSlideSlide(Slide):
             try:
                 handle = openslide.OpenSlide(str(self._file))
             except (openslide.OpenSlideError, OSError) as error:
-                msg = f"{self._file.name} cannot be opened: {error}. Check that the copy is complete."
+                why = str(error).replace(str(self._file), self._file.name)
+                msg = f"{self._file.name} cannot be opened: {why}. Check that the copy is complete."
                 raise SlideError(msg) from error
             handle.set_cache(self._cache)
             self._local.handle = handle

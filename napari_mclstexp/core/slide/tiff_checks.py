@@ -45,6 +45,9 @@ def check_tiff(path: Path) -> None:
     except Exception:  # noqa: BLE001 - whoever reads it will say so
         return
     with tiff:
+        if len(tiff.pages) == 0:
+            msg = f"{path.name} is damaged or cut off: it has no page. Check that the copy is complete."
+            raise SlideError(msg)
         for page in _pages(tiff):
             _check_page(page, path.name)
 
@@ -88,6 +91,15 @@ def _pages(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
 
 
 def _check_page(page: tifffile.TiffPage, name: str) -> None:
+    tile = (page.tilewidth, page.tilelength) if page.is_tiled else (1, 1)
+    numbers = (page.imagewidth, page.imagelength, *tile, page.samplesperpixel)
+    if not all(isinstance(n, int) and n > 0 for n in numbers):
+        told = " x ".join(map(str, numbers[:2]))
+        msg = (
+            f"{name} is damaged: it claims an image of {told} px, tiles of {tile[0]} x {tile[1]} px and "
+            f"{page.samplesperpixel} samples a pixel. Copy it again from its source."
+        )
+        raise SlideError(msg)
     codec = page.compression
     if codec not in tifffile.TIFF.DECOMPRESSORS and codec not in OWN_CODECS:
         told = getattr(codec, "name", "")
