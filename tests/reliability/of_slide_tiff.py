@@ -167,12 +167,12 @@ CODECS = {
     "DCS": 32947,
 }
 CASES += [
-    slide_case(f"codec: {name} in a {kind}", 8, f"compression {name}", retagged(kind, "Compression", code), "R", rf"a codec that is not known here \(compression {code}\b")
+    slide_case(f"codec: {name} in a {kind}", 8, f"compression {name}", retagged(kind, "Compression", code), "R", rf"a codec that is not known here \(compression: {code}\b")
     for name, code in CODECS.items()
     for kind in ("tiff", "strips", "ome")
 ]  # fmt: skip
 CASES += [
-    slide_case("codec: 12345 in an SVS", 8, "compression 12345", retagged("svs", "Compression", 12345), "R", r"a codec that is not known here \(compression 12345\)"),
+    slide_case("codec: 12345 in an SVS", 8, "compression 12345", retagged("svs", "Compression", 12345), "R", r"a codec that is not known here \(compression: 12345\)"),
     slide_case("codec: JPEG that is none in a tiled TIFF", 9, "compression JPEG over deflate", retagged("tiff", "Compression", 7), "R", r"^SlideError: .*cannot be read"),
 ]  # fmt: skip
 

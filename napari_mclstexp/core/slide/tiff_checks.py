@@ -109,7 +109,7 @@ def _check_page(page: tifffile.TiffPage, name: str) -> None:
     if codec not in tifffile.TIFF.DECOMPRESSORS and codec not in OWN_CODECS:
         told = getattr(codec, "name", "")
         msg = (
-            f"{name} is coded with a codec that is not known here (compression {int(codec)}"
+            f"{name} is coded with a codec that is not known here (compression: {int(codec)}"
             f"{f', {told}' if told else ''}). Export it with JPEG, JPEG 2000, LZW or deflate."
         )
         raise SlideError(msg)
