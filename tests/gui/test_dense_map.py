@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.gui.conftest import Window
 
-CHOICE = "Dense map: square, 32 µm or less"
+CHOICE = "Dense map: 32 µm or less"
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ GRIDS = [
     ("Visium: hexagonal, 100 µm", "visium"),
     ("ST: square, 200 µm", "st"),
     ("Hexagonal, another pitch", "pitch"),
-    ("Dense map: square, 32 µm or less", DENSE),
+    ("Dense map: 32 µm or less", DENSE),
     ("Spots from a CSV file", "spots"),
 ]
 AT_MEASURED = ("The measured spots", MEASURED)
