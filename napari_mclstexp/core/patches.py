@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,7 +17,7 @@ from napari_mclstexp.core.slide.watch import check_there
 from napari_mclstexp.errors import ScaleError, SlideError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -130,12 +132,14 @@ def read_area(
     return np.array(region.resize(shape[::-1], Image.Resampling.BILINEAR, box=box))
 
 
-def worked_ahead(tasks: Sequence[Callable[[], T]]) -> Iterator[T]:
-    """Outcomes of tasks in their order, each worked on by a thread while the one before is used."""
-    pool = ThreadPoolExecutor(1, thread_name_prefix="mclstexp-read")
+def worked_ahead(
+    tasks: Iterable[Callable[[], T]], threads: int = 1, ahead: int = 1
+) -> Generator[T, None, None]:
+    """Outcomes of tasks in their order; `ahead` of them are worked on by threads while one is used."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="mclstexp-read")
     rest = iter(tasks)
     try:
-        coming = deque(pool.submit(task) for task in islice(rest, 1))
+        coming = deque(pool.submit(task) for task in islice(rest, ahead))
         while coming:
             found = coming.popleft().result()
             coming.extend(pool.submit(task) for task in islice(rest, 1))
@@ -193,16 +197,8 @@ def read_batches(
             unread[spot] = True
             return np.full((field.patch_px, field.patch_px, 3), 255, dtype=np.uint8)
 
-    starts = range(0, len(centres_px), batch_size)
-    pool = ThreadPoolExecutor(READERS, thread_name_prefix="mclstexp-read")
-    try:
-        pending: list[list[Future[NDArray[np.uint8]]]] = []
-        for position, start in enumerate(starts):
-            while len(pending) <= AHEAD and position + len(pending) < len(starts):
-                first = starts[position + len(pending)]
-                spots = range(first, min(first + batch_size, len(centres_px)))
-                pending.append([pool.submit(patch, spot) for spot in spots])
-            patches = np.stack([future.result() for future in pending.pop(0)])
-            yield slice(start, start + len(patches)), patches
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    spots = range(len(centres_px))
+    with closing(worked_ahead((partial(patch, n) for n in spots), READERS, AHEAD * batch_size)) as patches:
+        for start in spots[::batch_size]:
+            batch = np.stack(list(islice(patches, batch_size)))
+            yield slice(start, start + len(batch)), batch
