@@ -15,7 +15,7 @@ import numpy as np
 from scipy import sparse
 
 from napari_mclstexp.core.appearance import APPEARANCE
-from napari_mclstexp.core.model import IMAGE_FEATURES
+from napari_mclstexp.core.model import EMBEDDING, IMAGE_FEATURES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,6 +53,13 @@ class Queries:
 
     def __len__(self) -> int:
         return len(self.embeddings)
+
+    @classmethod
+    def empty(cls, count: int) -> Queries:
+        """Room for `count` patches."""
+        return cls(
+            *(np.empty((count, width), np.float32) for width in (IMAGE_FEATURES, EMBEDDING, APPEARANCE))
+        )
 
     @classmethod
     def joined(cls, parts: Sequence[Queries]) -> Queries:

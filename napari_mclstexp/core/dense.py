@@ -29,7 +29,7 @@ from napari_mclstexp.core.slide.watch import check_there
 from napari_mclstexp.errors import SlideError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from numpy.typing import NDArray
 
@@ -98,7 +98,7 @@ def dense_queries(
     scale: Scale,
     network: MclSTExp,
     unread: NDArray[np.bool_],
-) -> Iterator[tuple[slice, Queries]]:
+) -> Generator[tuple[slice, Queries], None, None]:
     """Encode the spots of a grid, region by region; the next region is read meanwhile.
 
     Parameters

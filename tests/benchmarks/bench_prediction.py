@@ -27,9 +27,10 @@ from napari_mclstexp.core.domains import find_domains
 from napari_mclstexp.core.drawing import drawing_of
 from napari_mclstexp.core.encode import encode_patches
 from napari_mclstexp.core.export import export_result
+from napari_mclstexp.core.how import default_batch_size
 from napari_mclstexp.core.laying import lay_spots
 from napari_mclstexp.core.patches import Field, read_batches
-from napari_mclstexp.core.predict import default_batch_size, predict
+from napari_mclstexp.core.predict import predict
 from napari_mclstexp.core.retrieval import gather, match
 from napari_mclstexp.core.scale import Scale
 from napari_mclstexp.core.slide import open_slide
