@@ -16,7 +16,7 @@ import pytest
 import tifffile
 from PIL import Image
 from scipy import sparse
-from visium_folder import PITCH_PX, write_visium
+from visium_folder import PITCH_PX, in_matrix, poke, put, write_visium
 
 from napari_mclstexp.core.measured.reading import read_measured
 from napari_mclstexp.core.slide import open_slide
@@ -55,26 +55,6 @@ def positions(change: Callable[[pd.DataFrame], object], **options: object) -> Ca
     return apply
 
 
-def matrix(change: Callable[[h5py.Group], object]) -> Callable[[Path], None]:
-    def apply(folder: Path) -> None:
-        with h5py.File(folder / "filtered_feature_bc_matrix.h5", "r+") as file:
-            change(file["matrix"])
-
-    return apply
-
-
-def put(name: str, value: object) -> Callable[[h5py.Group], None]:
-    def change(group: h5py.Group) -> None:
-        del group[name]
-        group[name] = value
-
-    return change
-
-
-def poke(name: str, at: int, value: int) -> Callable[[h5py.Group], None]:
-    return lambda group: group[name].__setitem__(at, value)
-
-
 def scale_factors(text: str) -> Callable[[Path], None]:
     return lambda folder: (folder / "spatial" / "scalefactors_json.json").write_text(text)
 
@@ -100,15 +80,15 @@ def as_mtx(header: str = "", features: str = "", barcodes: bytes = b"") -> Calla
 
 
 BAD = {
-    "an index far out of range": (matrix(poke("indices", 0, 10**6)), "indices"),
-    "an index below zero": (matrix(poke("indices", 0, -5)), "indices"),
-    "an index one too far": (matrix(poke("indices", 0, 12)), "indices"),
-    "index pointers out of order": (matrix(poke("indptr", 3, 10**6)), "no 10x matrix"),
-    "a shape beyond its names": (matrix(put("shape", [10**9, 25])), "names 12 genes and 25 barcodes"),
-    "too few barcodes": (matrix(put("barcodes", np.array(["A"], dtype="S"))), "12 genes and 1 barcodes"),
-    "barcodes that are numbers": (matrix(put("barcodes", np.arange(25))), "no 10x matrix"),
-    "counts that are a group": (matrix(put("data", h5py.Empty("f"))), "no 10x matrix"),
-    "no features": (matrix(lambda group: group.__delitem__("features")), "no 10x matrix"),
+    "an index far out of range": (in_matrix(poke("indices", 0, 10**6)), "indices"),
+    "an index below zero": (in_matrix(poke("indices", 0, -5)), "indices"),
+    "an index one too far": (in_matrix(poke("indices", 0, 12)), "indices"),
+    "index pointers out of order": (in_matrix(poke("indptr", 3, 10**6)), "no 10x matrix"),
+    "a shape beyond its names": (in_matrix(put("shape", [10**9, 25])), "names 12 genes and 25 barcodes"),
+    "too few barcodes": (in_matrix(put("barcodes", np.array(["A"], dtype="S"))), "12 genes and 1 barcodes"),
+    "barcodes that are numbers": (in_matrix(put("barcodes", np.arange(25))), "no 10x matrix"),
+    "counts that are a group": (in_matrix(put("data", h5py.Empty("f"))), "no 10x matrix"),
+    "no features": (in_matrix(lambda group: group.__delitem__("features")), "no 10x matrix"),
     "a barcode twice": (positions(lambda t: pd.concat([t, t[:1]])), "names a barcode twice"),
     "a place that is no number": (positions(lambda t: t.assign(array_row=np.nan)), "no numbers"),
     "a place that is a word": (positions(lambda t: t.assign(array_col="left")), "unknown layout"),
@@ -157,7 +137,7 @@ def test_positions_go_by_their_names(folder: Path) -> None:
 def test_antibodies_are_no_genes(folder: Path) -> None:
     before = read(folder).gene_values("GENE3")
     kinds = np.array(["Gene Expression"] * 10 + ["Antibody Capture"] * 2, dtype="S")
-    matrix(lambda group: group["features"].create_dataset("feature_type", data=kinds))(folder)
+    in_matrix(lambda group: group["features"].create_dataset("feature_type", data=kinds))(folder)
     after = read(folder)
     assert after.genes == tuple(f"GENE{i}" for i in range(10))
     assert (after.gene_values("GENE3") > before).all()  # of a library without antibodies
@@ -165,7 +145,7 @@ def test_antibodies_are_no_genes(folder: Path) -> None:
 
 def test_genes_of_one_name_get_numbers(folder: Path) -> None:
     names = np.array(["A", "A", "A-1", *"BCDEFGHIJ"], dtype="S")
-    matrix(put("features/name", names))(folder)
+    in_matrix(put("features/name", names))(folder)
     assert read(folder).genes == ("A", "A-2", "A-1", *"BCDEFGHIJ")
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from scipy import sparse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 FACTOR = 0.25
@@ -52,3 +53,28 @@ def write_visium(folder: Path, picture: np.ndarray, counts: np.ndarray, *, full:
         group["features/name"] = np.array([f"GENE{i}" for i in range(counts.shape[1])], dtype="S")
         group["features/id"] = np.array([f"ID{i}" for i in range(counts.shape[1])], dtype="S")
     return table
+
+
+def in_matrix(change: Callable[[h5py.Group], object]) -> Callable[[Path], None]:
+    """Change the counts' file of a folder."""
+
+    def apply(folder: Path) -> None:
+        with h5py.File(folder / "filtered_feature_bc_matrix.h5", "r+") as file:
+            change(file["matrix"])
+
+    return apply
+
+
+def put(name: str, value: object) -> Callable[[h5py.Group], None]:
+    """Another value in the place of a dataset."""
+
+    def change(group: h5py.Group) -> None:
+        del group[name]
+        group[name] = value
+
+    return change
+
+
+def poke(name: str, at: int, value: int) -> Callable[[h5py.Group], None]:
+    """Another number at one place of a dataset."""
+    return lambda group: group[name].__setitem__(at, value)

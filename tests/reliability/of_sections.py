@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from tests.helpers.visium_folder import in_matrix, poke, put
+
 from .case import Case
 from .of_bundle import external_link, external_storage, huge, soft_link, virtual
 
@@ -43,23 +45,7 @@ def positions(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Make:
 
 
 def matrix(change: Callable[[h5py.Group], object]) -> Make:
-    def apply(path: Path) -> None:
-        with h5py.File(path / "filtered_feature_bc_matrix.h5", "r+") as file:
-            change(file["matrix"])
-
-    return visium(apply)
-
-
-def put(name: str, value: Any) -> Callable[[h5py.Group], None]:
-    def change(group: h5py.Group) -> None:
-        del group[name]
-        group[name] = value
-
-    return change
-
-
-def poke(name: str, at: int, value: int) -> Callable[[h5py.Group], None]:
-    return lambda group: group[name].__setitem__(at, value)
+    return visium(in_matrix(change))
 
 
 def text(name: str, content: bytes | str) -> Make:
