@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def write(folder: Path, **found: tuple[float, str]) -> Path:
     """What pytest-benchmark writes, as far as it is read."""
-    told = {name: ratios.ratio(value, goal) for name, (value, goal) in found.items()}
+    told = {name: ratios.ratio(value, goal, less=name == "less") for name, (value, goal) in found.items()}
     run = {
         "datetime": "2026-01-31T12:00:00",
         "machine_info": {"cpu": {"brand_raw": "A chip"}, "python_version": "3.11.7"},
@@ -37,18 +37,26 @@ def test_a_ratio_that_has_become_worse_fails(
         ratios.main()
         return capsys.readouterr().out
 
-    first = run("--record", speed=(2.0, "at least 1.6"), share=(1.05, "at most 1.1"), told=(3.0, ""))
+    first = run(
+        "--record", speed=(2.0, "at least 1.6"), share=(1.05, "at most 1.1"), told=(3.0, ""), less=(1.4, "")
+    )
     assert "A chip" in first
     assert "| speed | 2.00 |  | at least 1.6 | yes |" in first
     assert "| told | 3.00 |  |  |  |" in first
     missed = run(speed=(1.75, "at least 1.9"), share=(1.15, "at most 1.1"), new=(1.0, ""))
     assert "| speed | 1.75 | 2.00 | at least 1.9 | no |" in missed
     assert "| share | 1.15 | 1.05 | at most 1.1 | no |" in missed
-    for worse in ({"speed": (1.7, "at least 1.6")}, {"share": (1.22, "at most 1.1")}, {"told": (2.5, "")}):
+    for worse in (
+        {"speed": (1.7, "at least 1.6")},
+        {"share": (1.22, "at most 1.1")},
+        {"told": (2.5, "")},
+        {"less": (1.7, "")},
+    ):
         with pytest.raises(SystemExit, match=f"more than 15 %: {next(iter(worse))}"):
             run(**worse)  # type: ignore[arg-type]
     run("--record", share=(1.0, "at most 1.1"))
-    assert json.loads(ratios.RECORD.read_text(encoding="utf-8")) == {"speed": 2.0, "share": 1.0, "told": 3.0}
+    kept = json.loads(ratios.RECORD.read_text(encoding="utf-8"))
+    assert kept == {"speed": 2.0, "share": 1.0, "told": 3.0, "less": 1.4}
 
 
 def test_ways_run_in_turn() -> None:

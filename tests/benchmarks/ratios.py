@@ -32,9 +32,12 @@ def interleaved(ways: Mapping[str, Callable[[], object]], rounds: int) -> dict[s
     return {name: float(np.median(seconds)) for name, seconds in took.items()}
 
 
-def ratio(value: float, goal: str) -> dict[str, object]:
-    """A ratio for a benchmark's ``extra_info``; its goal is "at least 1.6", "at most 1.1", or empty."""
-    return {"ratio": round(value, 3), "goal": goal}
+def ratio(value: float, goal: str, *, less: bool = False) -> dict[str, object]:
+    """A ratio for a benchmark's ``extra_info``.
+
+    Its goal is "at least 1.6", "at most 1.1", or empty; `less` says without a goal that less is better.
+    """
+    return {"ratio": round(value, 3), "goal": goal, "less": less or goal.startswith("at most")}
 
 
 def ratios_of(told: dict[str, object]) -> dict[str, dict[str, object]]:
@@ -46,9 +49,9 @@ def ratios_of(told: dict[str, object]) -> dict[str, dict[str, object]]:
     return found
 
 
-def worse(now: float, before: float, goal: str) -> bool:
-    """Whether a ratio has become worse than on record by more than 15 %."""
-    return now > before * WORSE if goal.startswith("at most") else now < before / WORSE
+def worse(now: float, before: float, *, less: bool) -> bool:
+    """Whether a ratio, of which `less` may be better, has become worse than on record by more than 15 %."""
+    return now > before * WORSE if less else now < before / WORSE
 
 
 def met(value: float, goal: str) -> str:
@@ -74,7 +77,7 @@ def main() -> None:
         before = record.get(name)
         was = "" if before is None else f"{before:.2f}"
         print(f"| {name} | {value:.2f} | {was} | {goal} | {met(value, goal)} |")
-        if before is not None and worse(value, before, goal):
+        if before is not None and worse(value, before, less=bool(about["less"])):
             failed.append(name)
     if "--record" in sys.argv:
         apart = {name: about["ratio"] for name, about in now.items() if not name.endswith(" ms")}
