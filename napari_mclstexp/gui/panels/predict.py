@@ -188,7 +188,11 @@ class PredictPanel(QGroupBox):
     def _show(self) -> None:
         job, why = self._session.job, self._waits_for()
         self.form.enabled = not job.busy
-        self.predict_button.setEnabled(not job.running and not why)
+        ready = not job.running and not why
+        came = ready and not self.predict_button.isEnabled()
+        self.predict_button.setEnabled(ready)
+        if came and self.underMouse():
+            self._expect()
         self.why.setText(why)
         self.why.setVisible(bool(why) and not job.predicting)
         self.place.setEnabled(not job.running)
