@@ -25,6 +25,18 @@ QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 LEVELS = 512
 """Into how many levels stains are cut to tell quantiles of many windows of one picture."""
 
+UNMIX = np.linalg.inv(STAINS / np.linalg.norm(STAINS, axis=1, keepdims=True)).astype(np.float32)
+"""From optical density to how much of each stain there is."""
+
+DENSITY = -np.log(np.maximum(np.arange(256) / 255, 1 / 255)).astype(np.float32)
+"""Optical density of each value of a pixel."""
+
+REACH = 4.0
+"""Sigmas after which smoothing ends."""
+
+BAND_PX, TOGETHER_PX = 32, 2**16
+"""Pixels of a line that are smoothed at once; of patches that are described at once: they fit a cache."""
+
 COLOURS = 12 + 10
 """Numbers that describe a patch's colours; those of its texture follow."""
 
@@ -47,39 +59,73 @@ def appearance(patches: NDArray[np.uint8]) -> NDArray[np.float32]:
         50, 75 and 90 % quantiles of haematoxylin and of eosin; mean and spread of the log gradient at each
         of `SCALES`.
     """
-    count = len(patches)
-    found = np.empty((count, APPEARANCE), dtype=np.float32)
-    unmix = np.linalg.inv(STAINS / np.linalg.norm(STAINS, axis=1, keepdims=True)).astype(np.float32)
-    for start in range(0, count, 64):
-        rows = slice(start, start + 64)
-        pixels = np.moveaxis(patches[rows], 3, 1).astype(np.float32, order="C") / 255.0  # (B, 3, P, P)
-        colours = pixels.reshape(len(pixels), 3, -1)  # (B, 3, P * P)
-        stains = unmix.T @ -np.log(np.maximum(colours, 1 / 255))
-        spread = [a for c in (colours, stains) for a in (c.mean(axis=2), c.std(axis=2))]
-        levels = np.quantile(stains[:, :2], QUANTILES, axis=2)  # (5, B, 2)
-        texture = []
+    found = np.empty((len(patches), APPEARANCE), dtype=np.float32)
+    together = max(1, TOGETHER_PX // (patches.shape[1] * patches.shape[2]))
+    for start in range(0, len(patches), together):
+        rows = slice(start, start + together)
+        planes = np.ascontiguousarray(np.moveaxis(patches[rows], 3, 1))  # (B, 3, P, P)
+        pixels = planes.astype(np.float32) / np.float32(255)
+        stains = UNMIX.T @ DENSITY[planes.reshape(*planes.shape[:2], -1)]  # (B, 3, P * P)
         grey = pixels.mean(axis=1)  # (B, P, P)
+        spread = [part for values in (pixels, stains) for part in _moments_of_each(values)]
+        told = [*spread, _quantiles_of_each(stains[:, :2])]
         for sigma in SCALES:
-            smooth = grey
-            if sigma:
-                down, along = (_smoothing(side, sigma) for side in grey.shape[1:])
-                smooth = down @ grey @ along.T
-            steep = _steepness(smooth)
-            texture += [steep.mean(axis=(1, 2)), steep.std(axis=(1, 2))]
-        found[rows] = np.column_stack([*spread, levels.transpose(1, 0, 2).reshape(len(grey), -1), *texture])
+            steep = _steepness(_smoothed(grey, sigma) if sigma else grey)
+            told += [part[:, None] for part in _moments_of_each(steep[:, None])]
+        found[rows] = np.hstack([part.reshape(len(grey), -1) for part in told])
     return found
 
 
+def _moments_of_each(planes: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and spread (B, C) of planes (B, C, ...)."""
+    values = planes.reshape(*planes.shape[:2], -1)
+    mean = values.mean(axis=2)
+    apart = values - mean[..., None]
+    return mean, np.sqrt(np.vecdot(apart, apart) / values.shape[2])
+
+
+def _quantiles_of_each(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The quantiles (B, 5, C) of values (B, C, n), between two of them in proportion."""
+    ordered = np.sort(values, axis=2)
+    rank = np.array(QUANTILES) * (values.shape[2] - 1)
+    below = rank.astype(np.intp)
+    above = np.minimum(below + 1, values.shape[2] - 1)
+    share = (rank - below).astype(np.float32)
+    return (ordered[..., below] * (1 - share) + ordered[..., above] * share).swapaxes(1, 2)
+
+
+def _smoothed(grey: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Pictures (B, H, W) smoothed down and along, a band of pixels at a time: the rest weighs nothing."""
+    down, along = np.empty_like(grey), np.empty_like(grey)
+    for rows, near, weights in _smoothing(grey.shape[1], sigma):
+        np.matmul(weights, grey[:, near], out=down[:, rows])
+    for columns, near, weights in _smoothing(grey.shape[2], sigma):
+        along[:, :, columns] = down[:, :, near] @ weights.T
+    return along
+
+
 @lru_cache(maxsize=16)
-def _smoothing(side: int, sigma: float) -> NDArray[np.float32]:
-    """Matrix (side, side) that smooths a line of pixels, mirrored at its ends."""
-    return ndimage.gaussian_filter1d(np.eye(side), sigma, axis=0).astype(np.float32)
+def _smoothing(side: int, sigma: float) -> list[tuple[slice, slice, NDArray[np.float32]]]:
+    """Bands of a line of pixels that is mirrored at its ends: which, from which, and by what weights."""
+    whole = ndimage.gaussian_filter1d(np.eye(side), sigma, axis=0, truncate=REACH).astype(np.float32)
+    reach, bands = round(REACH * sigma), []
+    for start in range(0, side, BAND_PX):
+        band = slice(start, min(start + BAND_PX, side))
+        near = slice(max(0, start - reach), min(side, band.stop + reach))
+        bands.append((band, near, np.ascontiguousarray(whole[band, near])))
+    return bands
 
 
 def _steepness(grey: NDArray[np.float32]) -> NDArray[np.float32]:
     """Log gradient (..., H - 1, W - 1) of pictures (..., H, W)."""
-    down, along = np.diff(grey, axis=-2)[..., :-1], np.diff(grey, axis=-1)[..., :-1, :]
-    return np.log(np.sqrt(down * down + along * along) + np.float32(1e-3))
+    corner = grey[..., :-1, :-1]
+    steep, along = grey[..., 1:, :-1] - corner, grey[..., :-1, 1:] - corner
+    steep *= steep
+    along *= along
+    steep += along
+    np.sqrt(steep, out=steep)
+    steep += np.float32(1e-3)
+    return np.log(steep, out=steep)
 
 
 def appearance_of_windows(
@@ -104,9 +150,9 @@ def appearance_of_windows(
     numpy.ndarray
         (n, APPEARANCE) float32.
     """
-    unmix = np.linalg.inv(STAINS / np.linalg.norm(STAINS, axis=1, keepdims=True)).astype(np.float32)
-    colours = np.moveaxis(picture, 2, 0).astype(np.float32, order="C") / 255.0  # (3, H, W)
-    stains = np.tensordot(unmix.T, -np.log(np.maximum(colours, 1 / 255)), 1)
+    planes = np.ascontiguousarray(np.moveaxis(picture, 2, 0))
+    colours = planes.astype(np.float32) / np.float32(255)  # (3, H, W)
+    stains = np.tensordot(UNMIX.T, DENSITY[planes], 1)
     spread = [
         np.column_stack(p)
         for c in (colours, stains)

@@ -10,6 +10,7 @@ import torch
 from napari_mclstexp.core.appearance import appearance
 from napari_mclstexp.core.context import Queries
 from napari_mclstexp.core.model import MclSTExp, neighbourhoods
+from napari_mclstexp.core.patches import without_margin
 from napari_mclstexp.errors import DeviceError, ModelError
 
 if TYPE_CHECKING:
@@ -100,9 +101,8 @@ def encode_patches(
         The network returned numbers that are not finite.
     """
     features, embeddings = embedded(model, patches, device, encode or model.image_encoder)
-    margin = model.image_encoder.margin_px
-    own = patches[:, margin : patches.shape[1] - margin, margin : patches.shape[2] - margin]
-    return Queries(features, embeddings, appearance(own))
+    looks = appearance(without_margin(patches, model.image_encoder.margin_px))
+    return Queries(features, embeddings, looks)
 
 
 @torch.inference_mode()

@@ -17,7 +17,7 @@ from napari_mclstexp.core.slide.watch import check_there
 from napari_mclstexp.errors import ScaleError, SlideError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
 
     from numpy.typing import NDArray
 
@@ -132,6 +132,12 @@ def read_area(
     return np.array(region.resize(shape[::-1], Image.Resampling.BILINEAR, box=box))
 
 
+def without_margin(patches: NDArray[np.uint8], margin_px: int) -> NDArray[np.uint8]:
+    """Patches (B, P, P, 3) of those (B, P + 2 margin, P + 2 margin, 3) that were read with a margin."""
+    height, width = patches.shape[1:3]
+    return patches[:, margin_px : height - margin_px, margin_px : width - margin_px]
+
+
 def worked_ahead(
     tasks: Iterable[Callable[[], T]], threads: int = 1, ahead: int = 1
 ) -> Generator[T, None, None]:
@@ -155,7 +161,7 @@ def read_batches(
     scale: Scale | None,
     batch_size: int,
     unread: NDArray[np.bool_] | None = None,
-) -> Iterator[tuple[slice, NDArray[np.uint8]]]:
+) -> Generator[tuple[slice, NDArray[np.uint8]], None, None]:
     """Read patches batch by batch, a few batches ahead, on threads.
 
     Parameters

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from napari_mclstexp.core import trust
+from napari_mclstexp.core.appearance import appearance
 from napari_mclstexp.core.backends import DENSE, fastest, image_backend
 from napari_mclstexp.core.context import Around, Disc, Neighbours, Queries
 from napari_mclstexp.core.dense import by_region, dense_queries, share_of
-from napari_mclstexp.core.encode import encode_patches
+from napari_mclstexp.core.encode import embedded
 from napari_mclstexp.core.how import choose_how, provenance_of
-from napari_mclstexp.core.patches import Field, read_batches
+from napari_mclstexp.core.patches import Field, read_batches, without_margin, worked_ahead
 from napari_mclstexp.core.progress import Progress, heard
 from napari_mclstexp.core.result import Result
 from napari_mclstexp.core.slide.watch import Watch
@@ -195,10 +199,23 @@ def _patch_by_patch(
     how: How,
     unread: NDArray[np.bool_],
 ) -> Generator[tuple[slice, Queries], None, None]:
-    """Encode the spots of a grid, each from its own patch."""
-    encode = image_backend(how.backend, network)
-    for rows, patches in read_batches(slide, grid.centres_px, field, scale, how.batch, unread):
-        yield rows, encode_patches(network, patches, how.device, encode)
+    """Encode the spots of a grid, each from its own patch; the looks of the next are described meanwhile.
+
+    The other libraries' threads, which wait for work in a busy loop, would take the processors from the
+    network's: each computes by one.
+    """
+    encode, margin = image_backend(how.backend, network), network.image_encoder.margin_px
+    batches = read_batches(slide, grid.centres_px, field, scale, how.batch, unread)
+
+    def described(
+        rows: slice, patches: NDArray[np.uint8]
+    ) -> tuple[slice, NDArray[np.uint8], NDArray[np.float32]]:
+        return rows, patches, appearance(without_margin(patches, margin))
+
+    coming = worked_ahead(partial(described, *batch) for batch in batches)
+    with threadpool_limits(1, user_api="blas"), closing(batches), closing(coming):
+        for rows, patches, looks in coming:
+            yield rows, Queries(*embedded(network, patches, how.device, encode), looks)
 
 
 def _among(parts: list[slice], rows: NDArray[np.intp]) -> list[slice]:

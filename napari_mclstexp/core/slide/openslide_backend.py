@@ -137,7 +137,7 @@ class OpenSlideSlide(Slide):
             msg = f"{self._file.name} is damaged: the region at {x}, {y} of level {level} cannot be read."
             raise SlideError(msg) from error
         if region.getchannel("A").getextrema()[0] == 255:  # opaque throughout, as most regions are
-            return np.asarray(region)[..., :3]
+            return np.asarray(region.convert("RGB"))
         white = Image.new("RGB", region.size, (255, 255, 255))
         white.paste(region, mask=region.getchannel("A"))
         return np.asarray(white)
