@@ -8,6 +8,7 @@ tests that need them skip, saying so, where they are absent.
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from steps import finish
 from napari_mclstexp import cli
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from napari_mclstexp.core.bundle import Bundle
 
@@ -47,11 +48,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(autouse=True)
-def own_data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What is kept and remembered goes to a folder of the test, not to the user's."""
+def own_data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """What is kept and remembered goes to a folder of the test, not to the user's, and away with it."""
     folder = tmp_path_factory.mktemp("data")
     monkeypatch.setenv("MCLSTEXP_DATA", str(folder))
-    return folder
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

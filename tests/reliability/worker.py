@@ -7,6 +7,7 @@ import os
 import re
 import resource
 import select
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 ROOM_BYTES = 3 * 2**30
 """Of address space that a case may take, beyond what the warm child has."""
 START_S = 300.0
-WAIT_S = 90.0
-"""Until a child counts as hanging: a machine may be busy, and the input is to be made first."""
+END_S, WAIT_S = 10.0, 90.0
+"""Until a child is killed that is told to end; until it counts as hanging, for a machine may be busy, and the
+input is to be made first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +102,15 @@ class Child:
     def close(self) -> None:
         """End the child."""
         if self._process is not None:
-            self._process.kill()
             for pipe in (self._process.stdin, self._process.stdout):
                 if pipe is not None:
                     with suppress(OSError):
                         pipe.close()
-            self._process.wait()
+            try:
+                self._process.wait(END_S)  # it removes its folder
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
             self._process = None
 
     def _start(self) -> None:
@@ -149,7 +154,9 @@ def main() -> None:
             place = Path(folder) / f"{number:04}"
             place.mkdir()
             os.environ["MCLSTEXP_DATA"] = str(place / "data")
-            answers.write(json.dumps(asdict(ending_of(cases[line.strip("\n")], goods, place))) + "\n")
+            ending = ending_of(cases[line.strip("\n")], goods, place)
+            shutil.rmtree(place, ignore_errors=True)  # hundreds of copies of a bundle would fill a disk
+            answers.write(json.dumps(asdict(ending)) + "\n")
             answers.flush()
 
 
