@@ -146,4 +146,6 @@ def ome_files(path: Path, root: ElementTree.Element) -> list[Path]:
 
 
 def _elements(root: ElementTree.Element, name: str) -> list[ElementTree.Element]:
-    return [e for e in root.iter() if isinstance(e.tag, str) and e.tag.rpartition("}")[2] == name]
+    """All of a name, in the namespace of `root`."""
+    namespace, bracket, _ = root.tag.rpartition("}")
+    return list(root.iter(f"{namespace}{bracket}{name}"))
