@@ -14,7 +14,7 @@ import typer
 
 from napari_mclstexp import __version__, cli_domains, cli_training, terminal
 from napari_mclstexp.core.log import FILE, start_log
-from napari_mclstexp.errors import GridError, MclstexpError
+from napari_mclstexp.errors import DeviceMemoryError, GridError, MclstexpError
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def main(arguments: list[str] | None = None) -> None:
         log.info("Refused", exc_info=True)
         if debug:
             traceback.print_exc()
-        typer.echo(f"Error: {error}", err=True)
+        typer.echo(f"Error: {error}{_remedy(error)}", err=True)
         code = EXIT_USER
     except Exception as error:
         log.error("A defect", exc_info=True)
@@ -78,6 +78,12 @@ def main(arguments: list[str] | None = None) -> None:
         )
         code = EXIT_DEFECT
     sys.exit(code)
+
+
+def _remedy(error: MclstexpError) -> str:
+    """What of the command can be changed, where the error itself cannot know."""
+    helps = isinstance(error, DeviceMemoryError) and error.device != "cpu"
+    return " Add --device cpu to the command." if helps else ""
 
 
 def _say_on_stderr(*, debug: bool) -> None:
@@ -232,6 +238,7 @@ def predict(
                 device=device,
                 backend=backend,
                 seed=seed,
+                resumable=True,
             )
         )
         pipeline.save_result(result, out, overwrite=overwrite)

@@ -10,12 +10,14 @@ import torch
 from napari_mclstexp.core.appearance import appearance
 from napari_mclstexp.core.context import Queries
 from napari_mclstexp.core.model import MclSTExp, neighbourhoods
-from napari_mclstexp.errors import DeviceError, ModelError
+from napari_mclstexp.core.room import is_out_of_memory, no_room
+from napari_mclstexp.errors import ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_mclstexp.core.backends import Encode
+    from napari_mclstexp.core.fitting_batch import Fitting
 
 BATCH = 256
 
@@ -72,7 +74,11 @@ def encode_spots(
 
 @torch.inference_mode()
 def encode_patches(
-    model: MclSTExp, patches: NDArray[np.uint8], device: torch.device, encode: Encode | None = None
+    model: MclSTExp,
+    patches: NDArray[np.uint8],
+    device: torch.device,
+    encode: Encode | None = None,
+    fitting: Fitting | None = None,
 ) -> Queries:
     """Encode patches.
 
@@ -86,6 +92,8 @@ def encode_patches(
         Where to compute.
     encode : callable, optional
         See :func:`.backends.image_backend`; the model's own image encoder by default.
+    fitting : Fitting, optional
+        Takes fewer at once where they do not fit.
 
     Returns
     -------
@@ -94,12 +102,13 @@ def encode_patches(
 
     Raises
     ------
-    DeviceError
+    DeviceMemoryError
         The device ran out of memory.
     ModelError
         The network returned numbers that are not finite.
     """
-    features, embeddings = embedded(model, patches, device, encode or model.image_encoder)
+    embed = embedded if fitting is None else fitting
+    features, embeddings = embed(model, patches, device, encode or model.image_encoder)
     margin = model.image_encoder.margin_px
     own = patches[:, margin : patches.shape[1] - margin, margin : patches.shape[2] - margin]
     return Queries(features, embeddings, appearance(own))
@@ -113,19 +122,17 @@ def embedded(
 
     Raises
     ------
-    DeviceError, ModelError
+    DeviceMemoryError, ModelError
         As in :func:`encode_patches`.
     """
     try:
         pixels = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 255.0
         features = encode(pixels)
         embeddings = model.embed_features(features).float().cpu().numpy()
-    except torch.OutOfMemoryError as error:
-        msg = (
-            f"The {device.type} device ran out of memory at {len(pictures)} patches a batch. Choose a "
-            "smaller batch size, or the CPU."
-        )
-        raise DeviceError(msg) from error
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise no_room(device.type, len(pictures)) from error
     if not np.isfinite(embeddings).all():
         msg = "The network returned numbers that are not finite; nothing of this prediction was kept."
         raise ModelError(msg)

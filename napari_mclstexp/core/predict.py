@@ -14,12 +14,14 @@ from napari_mclstexp.core.backends import DENSE, fastest, image_backend
 from napari_mclstexp.core.context import Around, Disc, Neighbours, Queries
 from napari_mclstexp.core.dense import by_region, dense_queries, share_of
 from napari_mclstexp.core.encode import encode_patches
+from napari_mclstexp.core.fitting_batch import Fitting
 from napari_mclstexp.core.how import choose_how, provenance_of
 from napari_mclstexp.core.patches import Field, read_batches
 from napari_mclstexp.core.progress import Progress, heard
 from napari_mclstexp.core.result import Result
 from napari_mclstexp.core.slide.watch import Watch
 from napari_mclstexp.core.told import Told
+from napari_mclstexp.core.unfinished import Unfinished, name_of
 from napari_mclstexp.core.unread import check_some_read, unread_note
 from napari_mclstexp.errors import DeviceError
 
@@ -55,6 +57,7 @@ def predict(
     device: str = "auto",
     backend: str | None = None,
     seed: int = 0,
+    resumable: bool = False,
 ) -> Generator[Progress, None, Result]:
     """Predict the expression of every spot.
 
@@ -86,6 +89,9 @@ def predict(
         changes the outcome a little, as the bundle tells; else the fastest, by which only rounding differs.
     seed : int
         Recorded with the result; prediction itself draws nothing at random.
+    resumable : bool
+        Whether what is done is kept in the user's folder until the end, so that the same prediction goes on
+        from there where this one is interrupted; see :mod:`.unfinished`.
 
     Yields
     ------
@@ -116,18 +122,24 @@ def predict(
     if how.backend == DENSE and share is None:
         msg = "These spots have no feature map in common, or the model has no margin. Take another backend."
         raise DeviceError(msg)
-    unread = np.zeros(total, dtype=bool)
+    unread, fitting = np.zeros(total, dtype=bool), Fitting(how.batch)
     if share is not None and scale is not None:
         how = replace(how, backend=DENSE)
         grid, parts = by_region(grid, share)
-        encoded = dense_queries(slide, grid, parts, spec, scale, network, unread)
     else:
         if not how.backend:
             name = yield from fastest(network, how.device, field.patch_px, how.batch, total)
             how = replace(how, backend=name)
         parts = [slice(start, min(start + CONTEXT_ROWS, total)) for start in range(0, total, CONTEXT_ROWS)]
-        encoded = _patch_by_patch(slide, grid, field, scale, network, how, unread)
 
+    def encode_from(start: int) -> Generator[tuple[slice, Queries], None, None]:
+        if share is not None and scale is not None:
+            regions = [part for part in parts if part.start >= start]
+            return dense_queries(slide, grid, regions, spec, scale, network, unread)
+        return _patch_by_patch(slide, grid, field, scale, network, how, unread, fitting, start)
+
+    unfinished = Unfinished(name_of(slide, grid, scale, how)) if resumable else None
+    encoded = encode_from(0) if unfinished is None else unfinished.goes_on(encode_from, unread)
     queries = Queries.empty(total)
     spots = Told.empty(total, len(spec.genes), min(how.bank.k, trust.SHOWN))
     began, watch = time.monotonic(), Watch(slide)
@@ -135,8 +147,10 @@ def predict(
     for rows, found in encoded:
         check_some_read(unread, rows.stop, total)
         queries.put(rows, found)
-        left = (time.monotonic() - began) / rows.stop * (total - rows.stop)
-        step = Progress("Predicting", rows.stop, total, left, grid=grid, genes=spec.genes)
+        taken = 0 if unfinished is None else unfinished.taken
+        left = (time.monotonic() - began) / max(rows.stop - taken, 1) * (total - rows.stop)
+        told = Progress("Predicting", rows.stop, total, left, grid=grid, genes=spec.genes, taken=taken)
+        step = replace(told, note=fitting.note)
         if not twice:
             spots.take(rows, found.seen_among(None), how)
             spots.expression[rows][unread[rows]] = np.nan  # shown by none, and left out in the end
@@ -164,6 +178,8 @@ def predict(
 
     done = len(read)
     yield from heard(Progress("Finishing", done, done, 0.0))
+    if unfinished is not None:
+        unfinished.forget()
     return Result(
         grid=grid,
         genes=spec.genes,
@@ -172,7 +188,7 @@ def predict(
         spread=spots.spread,
         effective_k=spots.effective_k,
         provenance=replace(
-            provenance_of(slide, grid, scale, how),
+            provenance_of(slide, grid, scale, replace(how, batch=fitting.size)),
             seed=seed,
             partial=partial,
             slide_notes="; ".join(filter(None, notes)),
@@ -194,11 +210,15 @@ def _patch_by_patch(
     network: MclSTExp,
     how: How,
     unread: NDArray[np.bool_],
+    fitting: Fitting,
+    start: int,
 ) -> Generator[tuple[slice, Queries], None, None]:
-    """Encode the spots of a grid, each from its own patch."""
+    """Encode the spots of a grid from one on, each from its own patch."""
     encode = image_backend(how.backend, network)
-    for rows, patches in read_batches(slide, grid.centres_px, field, scale, how.batch, unread):
-        yield rows, encode_patches(network, patches, how.device, encode)
+    centres = grid.centres_px[start:]
+    for rows, patches in read_batches(slide, centres, field, scale, how.batch, unread[start:]):
+        found = encode_patches(network, patches, how.device, encode, fitting)
+        yield slice(start + rows.start, start + rows.stop), found
 
 
 def _among(parts: list[slice], rows: NDArray[np.intp]) -> list[slice]:

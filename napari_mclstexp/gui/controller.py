@@ -181,6 +181,7 @@ class Controller:
                 domain_method=choice.method,
                 tissue=tissue,
                 regions=regions,
+                resumable=True,
             )
             watched = Watched()
             result = yield from watched(predicting)

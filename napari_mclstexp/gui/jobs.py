@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari.qt.threading import create_worker
 
 from napari_mclstexp.core.progress import Enough
+from napari_mclstexp.errors import DeviceMemoryError
 from napari_mclstexp.gui.telling import tell
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ class Jobs:
             current = generation == self._session.generation
             log.info("The job of step %s has ended", asked_by)
             if outcome.error is not None and current:
-                self._session.set_job(message=tell(outcome.error), asked_by=asked_by)
+                no_room = isinstance(outcome.error, DeviceMemoryError) and outcome.error.device != "cpu"
+                self._session.set_job(message=tell(outcome.error), asked_by=asked_by, no_room=no_room)
             elif outcome.cancelled or cancel.is_set() or not current:
                 self._session.set_job(message="Cancelled.", asked_by=asked_by)
             else:

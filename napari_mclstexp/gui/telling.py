@@ -72,7 +72,7 @@ def details_of(error: BaseException) -> str:
     """What led to an error, without paths and names; of a defect, its traceback. Holds none of its frames."""
     if not isinstance(error, MclstexpError):
         return discreet("".join(traceback.format_exception(error)))
-    lines = [f"What happened: {discreet(str(error))}"]
+    lines = []
     seen, cause = {id(error)}, error.__cause__ or error.__context__
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))

@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 from napari._qt.dialogs.qt_notification import NapariQtNotification
 from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QApplication, QDialog, QPushButton
@@ -100,6 +101,38 @@ def test_details_of_a_defect(jane: Window, monkeypatch: pytest.MonkeyPatch) -> N
     window.shot("details_3_defect")
     details.close_button.click()
     assert "CANARY" not in log_file().read_text(encoding="utf-8")
+
+
+def test_a_device_without_room_offers_the_cpu(
+    window: Window, slide: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU cannot be had here: the error is what the network's being moved to it raises."""
+    usual = torch.nn.Module.to
+
+    def full(*_: object, **__: object) -> None:
+        monkeypatch.setattr(torch.nn.Module, "to", usual)
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.nn.Module, "to", full)
+    window.open(slide)
+    window.set_bundle(bundle)
+    panel = window.dock.predict_panel
+    window.click(window.predict_button)
+    window.qtbot.waitUntil(panel.question.isVisible, timeout=60_000)
+    window.wait_idle()
+    assert "ran out of memory" in window.take_one_error()
+    assert window.dock.session.result is None, "nothing goes on without consent"
+    assert panel.form.device.value == "auto"
+    window.shot("no_room")
+    assert panel.question.yes.text() == "Predict on the CPU instead"
+    assert panel.question.width() <= panel.width()
+    window.click(panel.question.yes)
+    window.wait_idle()
+    assert window.dock.session.result is not None, window.said()
+    assert window.dock.session.result.provenance.device == "cpu"
+    assert panel.form.device.value == "cpu"
+    assert not panel.question.isVisible()
+    assert window.notes() == []
 
 
 def test_report_by_the_menu(window: Window) -> None:
