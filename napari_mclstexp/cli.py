@@ -13,7 +13,10 @@ from typing import Annotated, Any
 import typer
 
 from napari_mclstexp import __version__, cli_domains, cli_training, terminal
-from napari_mclstexp.errors import GridError, MclstexpError
+from napari_mclstexp.core.log import FILE, start_log
+from napari_mclstexp.errors import DeviceMemoryError, GridError, MclstexpError
+
+log = logging.getLogger(__name__)
 
 INTERRUPTED = "Interrupted; nothing unfinished was kept."
 EXIT_DEFECT, EXIT_USER, EXIT_INTERRUPTED = 1, 2, 130
@@ -40,7 +43,9 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     given = [word for word in given if word != "--debug"]
-    logging.basicConfig(level=logging.INFO if debug else logging.WARNING, stream=sys.stderr)
+    _say_on_stderr(debug=debug)
+    start_log()
+    log.info("mclstexp %s, %s", __version__, next((word for word in given if word in _verbs()), "no verb"))
     if not debug:  # what it says of a damaged file, our error says in one line
         logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
@@ -56,20 +61,41 @@ def main(arguments: list[str] | None = None) -> None:
         typer.echo(INTERRUPTED, err=True)
         code = EXIT_INTERRUPTED
     except MclstexpError as error:
+        log.info("Refused", exc_info=True)
         if debug:
             traceback.print_exc()
-        typer.echo(f"Error: {error}", err=True)
+        typer.echo(f"Error: {error}{_remedy(error)}", err=True)
         code = EXIT_USER
     except Exception as error:
+        log.error("A defect", exc_info=True)
         if debug:
             raise
         typer.echo(
             f"A defect of mclstexp, not of your input: {type(error).__name__}: {error}\n"
-            "Run again with --debug for the traceback, and report it.",
+            f"Its traceback is at the end of {FILE}, in the folder that mclstexp report names; --debug shows "
+            "it. Report it with what mclstexp report prints: that is without paths and names.",
             err=True,
         )
         code = EXIT_DEFECT
     sys.exit(code)
+
+
+def _remedy(error: MclstexpError) -> str:
+    """What of the command can be changed, where the error itself cannot know."""
+    helps = isinstance(error, DeviceMemoryError) and error.device != "cpu"
+    return " Add --device cpu to the command." if helps else ""
+
+
+def _say_on_stderr(*, debug: bool) -> None:
+    """Have warnings printed, with --debug all; what this module logs it prints in its own words."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.INFO if debug else logging.WARNING)
+    handler.addFilter(lambda record: record.name != __name__)
+    logging.basicConfig(level=handler.level, handlers=[handler])
+
+
+def _verbs() -> set[str]:
+    return set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 
 @app.callback(invoke_without_command=True)
@@ -140,6 +166,16 @@ def cache(
 
 
 @app.command()
+def report() -> None:
+    """Print what helps to find a fault: versions, machine, the end of the log; no paths, no names."""
+    from napari_mclstexp.core.log import log_file
+    from napari_mclstexp.core.support import support_report
+
+    typer.echo(f"From {log_file()}:", err=True)
+    typer.echo(support_report(), nl=False)
+
+
+@app.command()
 def predict(
     slide: Annotated[Path, typer.Argument(help="Slide file.")],
     bundle: Annotated[Path, typer.Option(help="Model bundle, folder or zip.")],
@@ -202,6 +238,7 @@ def predict(
                 device=device,
                 backend=backend,
                 seed=seed,
+                resumable=True,
             )
         )
         pipeline.save_result(result, out, overwrite=overwrite)

@@ -51,6 +51,20 @@ class DeviceError(MclstexpError):
     """The requested compute device is not there or failed."""
 
 
+class DeviceMemoryError(DeviceError):
+    """A device's memory does not hold even the smallest batch.
+
+    Attributes
+    ----------
+    device : str
+        Its kind; where it is not ``cpu``, the CPU may do what it cannot.
+    """
+
+    def __init__(self, message: str, device: str = "cpu") -> None:
+        super().__init__(message)
+        self.device = device
+
+
 class ModelError(MclstexpError):
     """The model produced what it never should, such as non-finite numbers."""
 

@@ -1,4 +1,4 @@
-"""Reader, writer and sample data that ``napari.yaml`` names (the dock is `gui.dock.MclstexpDock`).
+"""Reader, writer, sample data and command that ``napari.yaml`` names (the dock is `gui.dock.MclstexpDock`).
 
 Imports are lazy: napari loads this module when it looks for a reader.
 """
@@ -60,6 +60,13 @@ def write_result(path: str, layers: list[tuple[Any, dict[str, Any], str]]) -> li
     from napari_mclstexp.gui.writers import write_layers
 
     return write_layers(path, layers)
+
+
+def copy_report() -> None:
+    """Put the report for support on the clipboard (npe2 command)."""
+    from napari_mclstexp.gui.telling import copy_report
+
+    copy_report()
 
 
 def sample_slide() -> list[LayerData]:

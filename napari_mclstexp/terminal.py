@@ -98,7 +98,12 @@ def follow_prediction(steps: Generator[Progress, None, Outcome]) -> Outcome:
     console = Console(stderr=True)
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("Starting", total=None)
+        told: set[str] = set()
         for step in (run := Interruptible(steps)):
+            for note in step.notes:
+                if note not in told:
+                    console.print(note, highlight=False)
+                told.add(note)
             bar.update(task, description=step.stage, completed=step.done, total=step.total or None)
     return run.outcome
 

@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_mclstexp.core.discreet import keep_private
 from napari_mclstexp.errors import ExportError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ PREFIX = ".mclstexp-"
 
 def refuse_existing(target: Path, *, overwrite: bool) -> None:
     """Raise ExportError when `target` exists and may not be replaced, or has no folder to lie in."""
+    keep_private(target)
     if not target.parent.is_dir():
         msg = f"{target.name} cannot be written: the folder {target.parent} does not exist. Make it first."
         raise ExportError(msg)

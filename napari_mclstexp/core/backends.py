@@ -166,8 +166,11 @@ def fastest(
         return "fused" if "fused" in names else names[0]
     yield Progress("Finding the fastest way to compute, once on this computer", 0, total)
     patches = torch.rand(batch, 3, patch_px, patch_px, device=device)
-    with torch.inference_mode():
-        plain = network.embed_features(network.image_encoder(patches))
+    try:
+        with torch.inference_mode():
+            plain = network.embed_features(network.image_encoder(patches))
+    except torch.OutOfMemoryError:  # smaller batches will be taken: see fitting_batch
+        return names[0]
     took: dict[str, float] = {}
     for name in names:
         try:

@@ -43,6 +43,7 @@ from napari_mclstexp.core.bundle_spec import (
     parse_spec,
 )
 from napari_mclstexp.core.context import centred
+from napari_mclstexp.core.discreet import keep_private
 from napari_mclstexp.core.h5 import read_anndata, write_h5ad
 from napari_mclstexp.core.heads import Bank
 from napari_mclstexp.core.model import EMBEDDING, MclSTExp
@@ -205,6 +206,7 @@ def load_bundle(path: Path) -> Bundle:
     BundleError
         Missing file, hash mismatch, newer schema, wrong shape, non-finite number.
     """
+    keep_private(path, "bundle")
     text = read_members(Path(path), (SPEC,))[SPEC]
     spec, hashes = parse_spec(text)
     names = (WEIGHTS, REFERENCE, *((BESIDE,) if BESIDE in hashes else ()))

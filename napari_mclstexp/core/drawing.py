@@ -79,7 +79,7 @@ class Watched:
             self._grid = step.grid
             self._drawing = drawing_of(step.grid)
         if step.grid is not None:
-            self._time(step.done, time.monotonic())
+            self._time(step.done - step.taken, time.monotonic())
         return replace(step, drawing=self._drawing)
 
     def _time(self, done: int, now: float) -> None:

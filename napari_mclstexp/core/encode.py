@@ -11,7 +11,8 @@ from napari_mclstexp.core.appearance import appearance
 from napari_mclstexp.core.context import Queries
 from napari_mclstexp.core.model import MclSTExp, neighbourhoods
 from napari_mclstexp.core.patches import without_margin
-from napari_mclstexp.errors import DeviceError, ModelError
+from napari_mclstexp.core.room import is_out_of_memory, no_room
+from napari_mclstexp.errors import ModelError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,7 +96,7 @@ def encode_patches(
 
     Raises
     ------
-    DeviceError
+    DeviceMemoryError
         The device ran out of memory.
     ModelError
         The network returned numbers that are not finite.
@@ -113,19 +114,17 @@ def embedded(
 
     Raises
     ------
-    DeviceError, ModelError
+    DeviceMemoryError, ModelError
         As in :func:`encode_patches`.
     """
     try:
         pixels = torch.from_numpy(pictures).to(device).permute(0, 3, 1, 2).float() / 255.0
         features = encode(pixels)
         embeddings = model.embed_features(features).float().cpu().numpy()
-    except torch.OutOfMemoryError as error:
-        msg = (
-            f"The {device.type} device ran out of memory at {len(pictures)} patches a batch. Choose a "
-            "smaller batch size, or the CPU."
-        )
-        raise DeviceError(msg) from error
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise no_room(device.type, len(pictures)) from error
     if not np.isfinite(embeddings).all():
         msg = "The network returned numbers that are not finite; nothing of this prediction was kept."
         raise ModelError(msg)

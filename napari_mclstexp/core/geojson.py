@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import shapely
 
+from napari_mclstexp.core.discreet import keep_private
 from napari_mclstexp.errors import RegionError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def read_document(path: Path) -> Any:
     RegionError
         The file is not there, too large, or no JSON.
     """
+    keep_private(path)
     try:
         if path.stat().st_size > MAX_BYTES:
             msg = f"{path.name} has over {MAX_BYTES / 1e6:.0f} MB. Export annotations alone, without cells."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_mclstexp.core.discreet import keep_private
 from napari_mclstexp.core.scale import Scale, median_spacing
 from napari_mclstexp.errors import GridError, NoTissueError
 
@@ -255,6 +256,7 @@ def read_spots(path: Path) -> tuple[NDArray[np.str_], NDArray[np.float64]]:
     """
     import pandas as pd
 
+    keep_private(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # a row with a value too many

@@ -22,6 +22,7 @@ from napari_mclstexp.core.predict import predict
 from napari_mclstexp.core.progress import Enough, Progress, heard
 from napari_mclstexp.core.regions import Regions, read_regions, regions_of
 from napari_mclstexp.core.result_file import load_result, save_result
+from napari_mclstexp.core.room import memory_told
 from napari_mclstexp.core.slide import Slide, open_slide
 from napari_mclstexp.core.tissue import TissueMask
 from napari_mclstexp.errors import ScaleError
@@ -76,6 +77,7 @@ def predict_and_label(
     device: str = "auto",
     backend: str | None = None,
     seed: int = 0,
+    resumable: bool = False,
 ) -> Generator[Progress, None, Result]:
     """Lay spots, predict their expression and find domains.
 
@@ -89,7 +91,7 @@ def predict_and_label(
         As in :func:`lay_spots`, and ``dense``: the dense map of the model, see :func:`.dense.dense_grid`.
     spots, tissue, regions
         As in :func:`lay_spots`.
-    top_k, head, batch_size, device, backend, seed
+    top_k, head, batch_size, device, backend, seed, resumable
         As in :func:`.predict.predict`.
     domains : int
         Number of domains.
@@ -122,18 +124,20 @@ def predict_and_label(
         grid = dense_grid(bundle.spec)
     whole, mask = lay_with_mask(slide, scale, grid, spots, tissue)
     laid = whole if regions is None else regions.kept(whole)
-    result = yield from predict(
-        slide,
-        bundle,
-        laid,
-        scale,
-        top_k=top_k,
-        head=head,
-        batch_size=batch_size,
-        device=device,
-        backend=backend,
-        seed=seed,
-    )
+    with memory_told():
+        result = yield from predict(
+            slide,
+            bundle,
+            laid,
+            scale,
+            top_k=top_k,
+            head=head,
+            batch_size=batch_size,
+            device=device,
+            backend=backend,
+            seed=seed,
+            resumable=resumable,
+        )
     about = replace(
         result.provenance,
         regions="" if regions is None else regions.story(scale, len(laid), len(whole)),
@@ -141,4 +145,5 @@ def predict_and_label(
     )
     result = replace(result, provenance=about, tissue=mask)
     yield from heard(Progress("Finding domains", len(result.grid), len(result.grid), 0.0))
-    return find_domains(result, domains, seed, domain_method)
+    with memory_told():
+        return find_domains(result, domains, seed, domain_method)

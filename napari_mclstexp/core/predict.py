@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
 from napari_mclstexp.core import trust
-from napari_mclstexp.core.appearance import appearance
-from napari_mclstexp.core.backends import DENSE, fastest, image_backend
+from napari_mclstexp.core.backends import DENSE, fastest
 from napari_mclstexp.core.context import Around, Disc, Neighbours, Queries
 from napari_mclstexp.core.dense import by_region, dense_queries, share_of
-from napari_mclstexp.core.encode import embedded
+from napari_mclstexp.core.fitting_batch import Fitting
 from napari_mclstexp.core.how import choose_how, provenance_of
-from napari_mclstexp.core.patches import Field, read_batches, without_margin, worked_ahead
+from napari_mclstexp.core.patches import Field
+from napari_mclstexp.core.patchwise import patch_by_patch
 from napari_mclstexp.core.progress import Progress, heard
 from napari_mclstexp.core.result import Result
 from napari_mclstexp.core.slide.watch import Watch
 from napari_mclstexp.core.told import Told
+from napari_mclstexp.core.unfinished import Unfinished, name_of
 from napari_mclstexp.core.unread import check_some_read, unread_note
 from napari_mclstexp.errors import DeviceError
 
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
     from napari_mclstexp.core.grid import SpotGrid
     from napari_mclstexp.core.heads import Head
     from napari_mclstexp.core.how import How
-    from napari_mclstexp.core.model import MclSTExp
     from napari_mclstexp.core.scale import Scale
     from napari_mclstexp.core.slide import Slide
 
@@ -59,6 +56,7 @@ def predict(
     device: str = "auto",
     backend: str | None = None,
     seed: int = 0,
+    resumable: bool = False,
 ) -> Generator[Progress, None, Result]:
     """Predict the expression of every spot.
 
@@ -90,6 +88,9 @@ def predict(
         changes the outcome a little, as the bundle tells; else the fastest, by which only rounding differs.
     seed : int
         Recorded with the result; prediction itself draws nothing at random.
+    resumable : bool
+        Whether what is done is kept in the user's folder until the end, so that the same prediction goes on
+        from there where this one is interrupted; see :mod:`.unfinished`.
 
     Yields
     ------
@@ -120,18 +121,24 @@ def predict(
     if how.backend == DENSE and share is None:
         msg = "These spots have no feature map in common, or the model has no margin. Take another backend."
         raise DeviceError(msg)
-    unread = np.zeros(total, dtype=bool)
+    unread, fitting = np.zeros(total, dtype=bool), Fitting(how.batch)
     if share is not None and scale is not None:
         how = replace(how, backend=DENSE)
         grid, parts = by_region(grid, share)
-        encoded = dense_queries(slide, grid, parts, spec, scale, network, unread)
     else:
         if not how.backend:
             name = yield from fastest(network, how.device, field.patch_px, how.batch, total)
             how = replace(how, backend=name)
         parts = [slice(start, min(start + CONTEXT_ROWS, total)) for start in range(0, total, CONTEXT_ROWS)]
-        encoded = _patch_by_patch(slide, grid, field, scale, network, how, unread)
 
+    def encode_from(start: int) -> Generator[tuple[slice, Queries], None, None]:
+        if share is not None and scale is not None:
+            regions = [part for part in parts if part.start >= start]
+            return dense_queries(slide, grid, regions, spec, scale, network, unread)
+        return patch_by_patch(slide, grid, field, scale, network, how, unread, fitting, start)
+
+    unfinished = Unfinished(name_of(slide, grid, scale, how)) if resumable else None
+    encoded = encode_from(0) if unfinished is None else unfinished.goes_on(encode_from, unread)
     queries = Queries.empty(total)
     spots = Told.empty(total, len(spec.genes), min(how.bank.k, trust.SHOWN))
     began, watch = time.monotonic(), Watch(slide)
@@ -139,8 +146,10 @@ def predict(
     for rows, found in encoded:
         check_some_read(unread, rows.stop, total)
         queries.put(rows, found)
-        left = (time.monotonic() - began) / rows.stop * (total - rows.stop)
-        step = Progress("Predicting", rows.stop, total, left, grid=grid, genes=spec.genes)
+        taken = 0 if unfinished is None else unfinished.taken
+        left = (time.monotonic() - began) / max(rows.stop - taken, 1) * (total - rows.stop)
+        told = Progress("Predicting", rows.stop, total, left, grid=grid, genes=spec.genes, taken=taken)
+        step = replace(told, note=fitting.note)
         if not twice:
             spots.take(rows, found.seen_among(None), how)
             spots.expression[rows][unread[rows]] = np.nan  # shown by none, and left out in the end
@@ -168,6 +177,8 @@ def predict(
 
     done = len(read)
     yield from heard(Progress("Finishing", done, done, 0.0))
+    if unfinished is not None:
+        unfinished.forget()
     return Result(
         grid=grid,
         genes=spec.genes,
@@ -176,7 +187,7 @@ def predict(
         spread=spots.spread,
         effective_k=spots.effective_k,
         provenance=replace(
-            provenance_of(slide, grid, scale, how),
+            provenance_of(slide, grid, scale, replace(how, batch=fitting.size)),
             seed=seed,
             partial=partial,
             slide_notes="; ".join(filter(None, notes)),
@@ -188,34 +199,6 @@ def predict(
         image=_components(queries.embeddings),
         reference_mean=bundle.expression.mean(axis=0, dtype=np.float64).astype(np.float32),
     )
-
-
-def _patch_by_patch(
-    slide: Slide,
-    grid: SpotGrid,
-    field: Field,
-    scale: Scale | None,
-    network: MclSTExp,
-    how: How,
-    unread: NDArray[np.bool_],
-) -> Generator[tuple[slice, Queries], None, None]:
-    """Encode the spots of a grid, each from its own patch; the looks of the next are described meanwhile.
-
-    The other libraries' threads, which wait for work in a busy loop, would take the processors from the
-    network's: each computes by one.
-    """
-    encode, margin = image_backend(how.backend, network), network.image_encoder.margin_px
-    batches = read_batches(slide, grid.centres_px, field, scale, how.batch, unread)
-
-    def described(
-        rows: slice, patches: NDArray[np.uint8]
-    ) -> tuple[slice, NDArray[np.uint8], NDArray[np.float32]]:
-        return rows, patches, appearance(without_margin(patches, margin))
-
-    coming = worked_ahead(partial(described, *batch) for batch in batches)
-    with threadpool_limits(1, user_api="blas"), closing(batches), closing(coming):
-        for rows, patches, looks in coming:
-            yield rows, Queries(*embedded(network, patches, how.device, encode), looks)
 
 
 def _among(parts: list[slice], rows: NDArray[np.intp]) -> list[slice]:

@@ -39,6 +39,10 @@ class Progress:
         What is counted.
     drawing : Drawing or None
         What drawing these spots takes.
+    note : str
+        What is to be told besides.
+    taken : int
+        How many of the finished spots come from an interrupted run.
     """
 
     stage: str
@@ -51,6 +55,16 @@ class Progress:
     genes: tuple[str, ...] = ()
     unit: str = "spots"
     drawing: Drawing | None = None
+    note: str = ""
+    taken: int = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines to be told once each."""
+        taken = (
+            f"{self.taken:,} of {self.total:,} spots taken from the interrupted run." if self.taken else ""
+        )
+        return tuple(filter(None, (taken, self.note)))
 
 
 class Enough(Exception):

@@ -14,6 +14,7 @@ import pandas as pd
 from napari_mclstexp.core.annotations import Annotation
 from napari_mclstexp.core.atomic import write_file
 from napari_mclstexp.core.cells import pitch_px
+from napari_mclstexp.core.discreet import keep_private
 from napari_mclstexp.core.grid import SpotGrid
 from napari_mclstexp.core.h5 import read_anndata, write_h5ad
 from napari_mclstexp.core.held_out import HeldOut
@@ -166,6 +167,7 @@ def load_result(path: Path) -> Result:
     ResultError
         The file is not there, damaged, of a newer format, or no result of ours.
     """
+    keep_private(path)
     if not path.is_file():
         msg = f"There is no result at {path}."
         raise ResultError(msg)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_mclstexp.core.discreet import keep_private
 from napari_mclstexp.core.measured.symbols import approved, looks_human, stands_for
 from napari_mclstexp.errors import GeneError
 
@@ -186,6 +187,7 @@ def score(result: Result, gene_set: GeneSet) -> Score:
 
 def _text(path: Path) -> str:
     """What a file of gene sets says, with line ends of one kind."""
+    keep_private(path)
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_info
 
 from napari_mclstexp.core.bundle_files import makes_dense_maps, reads_native_pixels
 from napari_mclstexp.core.drawing import Watched, drawing_of
@@ -13,6 +13,7 @@ from napari_mclstexp.core.opening import preparing
 from napari_mclstexp.core.progress import Progress
 from napari_mclstexp.core.slide import open_slide
 from napari_mclstexp.errors import MclstexpError, SlideError
+from napari_mclstexp.gui.telling import tell_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -134,7 +135,7 @@ class Controller:
         """Read a measured section of the open slide on a worker."""
         slide = self._session.slide
         if slide is None:
-            show_error("Open a slide first.")
+            tell_in_words("Open a slide first.")
             return
         factor = 1.0 if slide.companion is None else slide.companion.factor
 
@@ -155,7 +156,7 @@ class Controller:
         session = self._session
         slide, scale, choice = session.slide, session.scale, session.domain_choice
         if slide is None:
-            show_error("Open a slide first.")
+            tell_in_words("Open a slide first.")
             return
         tissue, regions, notes = session.tissue, session.regions, session.annotations
         grid, known = self._grid(request), self._domains.known()
@@ -180,6 +181,7 @@ class Controller:
                 domain_method=choice.method,
                 tissue=tissue,
                 regions=regions,
+                resumable=True,
             )
             watched = Watched()
             result = yield from watched(predicting)
@@ -243,7 +245,7 @@ class Controller:
         """Export the result on a worker."""
         result, gene = self._session.result, self._session.gene
         if result is None:
-            show_error("There is nothing to export yet: predict first.")
+            tell_in_words("There is nothing to export yet: predict first.")
             return
 
         def steps() -> Generator[Progress, None, Path]:

@@ -32,6 +32,7 @@ from napari_mclstexp.gui.settings import read_settings
 from napari_mclstexp.gui.shortcuts import Shortcuts
 from napari_mclstexp.gui.side import Side
 from napari_mclstexp.gui.smooth_panning import SmoothPanning
+from napari_mclstexp.gui.telling import keep_log
 from napari_mclstexp.gui.warming import warm_up
 from napari_mclstexp.gui.work_actions import WorkActions
 from napari_mclstexp.samples import demo_bundle_path, sample_measured_path
@@ -60,6 +61,7 @@ class MclstexpDock(QWidget):
         self.setObjectName(DOCK)
         # By its menu napari gives a proxy that warns of what is private; the canvas has no public door.
         self._viewer = viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        keep_log()
         prefer_for_slides()
         self.session = Session()
         self.jobs = Jobs(self.session)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_info
 
 from napari_mclstexp.core.progress import Progress
 from napari_mclstexp.errors import MclstexpError
+from napari_mclstexp.gui.telling import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -110,7 +111,7 @@ class DomainActions:
         try:
             self._session.edit_domains(edit)
         except MclstexpError as error:
-            show_error(str(error))
+            tell(error)
 
     def import_annotations(self, path: Path) -> None:
         """Add the annotations of a file, on a worker."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error
-
 from napari_mclstexp.core.drawing import POINTS_AT_MOST, drawing_of
 from napari_mclstexp.core.genes import find_genes, order_genes
 from napari_mclstexp.core.remembered import recall, remember
 from napari_mclstexp.core.signatures import parse_symbols, read_gmt
 from napari_mclstexp.core.spot_card import explain
 from napari_mclstexp.errors import MclstexpError
+from napari_mclstexp.gui.telling import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,4 +144,4 @@ class GeneActions:
         try:
             act()
         except MclstexpError as error:
-            show_error(str(error))
+            tell(error)

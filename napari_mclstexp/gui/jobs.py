@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
-from napari.utils.notifications import show_error
 
 from napari_mclstexp.core.progress import Enough
-from napari_mclstexp.errors import MclstexpError
+from napari_mclstexp.errors import DeviceMemoryError
+from napari_mclstexp.gui.telling import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -109,14 +109,17 @@ class Jobs:
             if self._closed:
                 return
             current = generation == self._session.generation
+            log.info("The job of step %s has ended", asked_by)
             if outcome.error is not None and current:
-                self._session.set_job(message=_tell(outcome.error), asked_by=asked_by)
+                no_room = isinstance(outcome.error, DeviceMemoryError) and outcome.error.device != "cpu"
+                self._session.set_job(message=tell(outcome.error), asked_by=asked_by, no_room=no_room)
             elif outcome.cancelled or cancel.is_set() or not current:
                 self._session.set_job(message="Cancelled.", asked_by=asked_by)
             else:
                 done(outcome.value)  # before the end is told: what shows the work goes over to its outcome
                 self._session.set_job(message=message, asked_by=asked_by)
 
+        log.info("The job of step %s begins", asked_by)
         self._session.set_job(running=True, asked_by=asked_by)
         create_worker(run, _connect={"yielded": progressed, "returned": returned})
         return True
@@ -151,7 +154,7 @@ class Jobs:
             if self._closed or generation != self._session.generation or take is None:
                 return
             if outcome.error is not None:
-                _tell(outcome.error)
+                tell(outcome.error)
             else:
                 take(outcome.value)
 
@@ -177,17 +180,3 @@ class Jobs:
         self._asides.clear()
         if not all(ended):
             log.warning("A job did not stop within %g s", JOIN_SECONDS)
-
-
-def _tell(error: Exception) -> str:
-    """Tell of an error in one notification; returns what was said, for the dock to show in full."""
-    if isinstance(error, MclstexpError):
-        show_error(str(error))
-        return str(error)
-    log.error("A defect in a background job", exc_info=error)
-    text = (
-        f"A defect of napari-mclstexp stopped this job ({type(error).__name__}: {error}). "
-        "Your slide and results are as before; the log has the details."
-    )
-    show_error(text)
-    return text

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_info
 from qtpy.QtCore import QObject, QTimer
+
+from napari_mclstexp.gui.telling import tell_in_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,7 +93,7 @@ class MeasureActions(QObject):
     def save(self, path: Path) -> None:
         """Write the table, on a worker."""
         if self._found is None:
-            show_error("There is nothing measured yet. Wait a moment.")
+            tell_in_words("There is nothing measured yet. Wait a moment.")
             return
         result, table = self._found[0], self._found[1].table
 

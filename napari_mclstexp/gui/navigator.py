@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.utils.notifications import show_error
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QImage, QPainter, QPen
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
@@ -14,6 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLay
 from napari_mclstexp.errors import MclstexpError
 from napari_mclstexp.gui.ruler import Ruler
 from napari_mclstexp.gui.slides import spatial
+from napari_mclstexp.gui.telling import tell_in_words
 
 if TYPE_CHECKING:
     import napari
@@ -140,17 +140,19 @@ class Navigator(QWidget):
             return
         found, slide, scale = PLACE.fullmatch(text), self._session.slide, self._session.scale
         if found is None or slide is None:
-            show_error(f"There is no spot {text!r}, and it is no place such as 1200, 800 px or 1.2, 0.8 mm.")
+            tell_in_words(
+                f"There is no spot {text!r}, and it is no place such as 1200, 800 px or 1.2, 0.8 mm."
+            )
             return
         xy = np.array([float(found[1]), float(found[2])])
         unit = (found[3] or "px").lower()
         if unit != "px":
             if scale is None:
-                show_error("The slide's scale is unknown, so that only px can be gone to.")
+                tell_in_words("The slide's scale is unknown, so that only px can be gone to.")
                 return
             xy *= (1000.0 if unit == "mm" else 1.0) / np.array([scale.mpp_x, scale.mpp_y])
         if xy[0] > slide.width or xy[1] > slide.height:
-            show_error(f"That is beyond the slide, which has {slide.width:,} x {slide.height:,} px.")
+            tell_in_words(f"That is beyond the slide, which has {slide.width:,} x {slide.height:,} px.")
             return
         self._centre(xy[::-1])
 

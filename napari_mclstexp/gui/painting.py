@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
-from napari.utils.notifications import show_error
 from qtpy.QtCore import QEvent, QObject, Qt
 
 from napari_mclstexp.core.annotations import annotation
@@ -16,6 +15,7 @@ from napari_mclstexp.core.palette import domain_colour
 from napari_mclstexp.core.strokes import Stroke, Strokes
 from napari_mclstexp.errors import MclstexpError
 from napari_mclstexp.gui.slides import spatial
+from napari_mclstexp.gui.telling import tell_in_words
 from napari_mclstexp.gui.trace import Trace
 from napari_mclstexp.session.values import NEW
 
@@ -188,7 +188,7 @@ class Painting(QObject):
             return
         rows = finder.inside(np.array(path))
         if len(path) > 2 and len(rows) == 0:
-            show_error("There is no spot inside this line. Draw around the spots that you mean.")
+            tell_in_words("There is no spot inside this line. Draw around the spots that you mean.")
         self._give(rows, self._session.tool.target)
 
     def _filled(self, finder: Strokes, at: tuple[float, float]) -> None:
@@ -223,7 +223,7 @@ class Painting(QObject):
             parts = [part for part in shapely.get_parts(area) if part.geom_type == "Polygon"]
             drawn = annotation(shapely.union_all(parts), **self._about())
         except (ValueError, MclstexpError):
-            show_error("An annotation needs an outline that encloses an area. Draw around it.")
+            tell_in_words("An annotation needs an outline that encloses an area. Draw around it.")
             return
         self._edit(Annotate(**{name: getattr(drawn, name) for name in drawn.__dataclass_fields__}))
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_info
 
 from napari_mclstexp.core.regions import Regions, read_regions
 from napari_mclstexp.core.tissue import edited, find_tissue
 from napari_mclstexp.errors import MclstexpError
 from napari_mclstexp.gui.controller import DENSE, is_dense, rate_key
+from napari_mclstexp.gui.telling import tell, tell_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +63,7 @@ class PlaceActions:
         """Predict inside what was drawn."""
         outlines = self._places.drawn_regions()
         if not outlines:
-            show_error("No region is drawn yet. Click along its border, and double-click to close it.")
+            tell_in_words("No region is drawn yet. Click along its border, and double-click to close it.")
             return
         self._try(lambda: self._session.set_place(regions=Regions.from_outlines(outlines)))
 
@@ -90,7 +91,7 @@ class PlaceActions:
             show_info("The tissue is still being found.")
             return
         if not painted.any():
-            show_error("Nothing is left of the tissue. Paint some, or undo all.")
+            tell_in_words("Nothing is left of the tissue. Paint some, or undo all.")
             return
         mask = edited(found[2], painted)
         self._session.set_place(tissue=mask if mask.edited_px else None)
@@ -138,7 +139,7 @@ class PlaceActions:
         try:
             act()
         except MclstexpError as error:
-            show_error(str(error))
+            tell(error)
 
 
 def _told(spots: int, rate: float | None, dense: bool) -> str:

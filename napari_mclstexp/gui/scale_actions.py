@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error
-
 from napari_mclstexp.core.grid import read_spots
 from napari_mclstexp.core.scale import Scale, parse_mpp, scale_of_line, scale_of_spots
 from napari_mclstexp.errors import MclstexpError
+from napari_mclstexp.gui.telling import tell, tell_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +39,7 @@ class ScaleActions:
         try:
             scale: Scale | None = parse_mpp(text) if text.strip() else slide.scale
         except MclstexpError as error:
-            show_error(str(error))
+            tell(error)
             return
         known = slide.scale
         if (
@@ -67,7 +66,7 @@ class ScaleActions:
     def scale_by_line(self, ends_px: NDArray[np.float64] | None, length_um: float) -> None:
         """Take the scale from a drawn line (2, 2) of known length."""
         if ends_px is None:
-            show_error("There is no line yet. Drag one over the slide, along a distance that you know.")
+            tell_in_words("There is no line yet. Drag one over the slide, along a distance that you know.")
             return
         self._take_scale(lambda: scale_of_line(ends_px, length_um))
 
@@ -79,6 +78,6 @@ class ScaleActions:
         try:
             scale = find()
         except MclstexpError as error:
-            show_error(str(error))
+            tell(error)
             return
         self._session.set_scale(scale)

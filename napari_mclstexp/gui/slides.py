@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 import numpy as np
-from napari.utils.notifications import show_error
 
 from napari_mclstexp.core.slide.tiles import TILE_PX, TileReader
+from napari_mclstexp.gui.telling import tell_in_words
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -58,7 +58,7 @@ class LevelArray:
         )
         if error is not None and self._slide.picture_key not in _told:  # once: panning meets them again
             _told.add(self._slide.picture_key)
-            show_error(f"{error} Such parts are shown white.")
+            tell_in_words(f"{error} Such parts are shown white.")
         inside = tuple(
             slice(None, None, step) if isinstance(k, slice) else 0
             for k, (_, _, step) in zip(whole[:2], spans[:2], strict=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_info
 
 from napari_mclstexp.core.drawing import drawing_of
 from napari_mclstexp.core.maps import Blend
@@ -14,6 +14,7 @@ from napari_mclstexp.core.regions import regions_of
 from napari_mclstexp.core.saved import forget, kept_work, load_work
 from napari_mclstexp.core.scale import Scale
 from napari_mclstexp.gui.slides import spatial
+from napari_mclstexp.gui.telling import tell_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +104,7 @@ class WorkActions:
         session = self._session
         result, slide = session.result, session.slide
         if result is None:
-            show_error("There is nothing to draw yet: predict first.")
+            tell_in_words("There is nothing to draw yet: predict first.")
             return
         scene = self._scene()
 
@@ -119,7 +120,7 @@ class WorkActions:
         session = self._session
         result, slide, bundle = session.result, session.slide, session.bundle_path
         if result is None or slide is None or bundle is None:
-            show_error("There is nothing to write as code yet: predict first.")
+            tell_in_words("There is nothing to write as code yet: predict first.")
             return
         history = session.history
         edits = () if history is None else history.done

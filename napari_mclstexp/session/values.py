@@ -26,12 +26,15 @@ class JobState:
         How the last one ended, in plain words.
     asked_by : str
         Which step asked for it: slide, predict, domains or export.
+    no_room : bool
+        Whether the last one ended because its device had too little memory, and the CPU may do it.
     """
 
     running: bool = False
     progress: Progress | None = None
     message: str = ""
     asked_by: str = ""
+    no_room: bool = False
 
     @property
     def predicting(self) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from napari_mclstexp.core.discreet import keep_private
 from napari_mclstexp.core.measured.h5ad import named_slide, read_h5ad, read_labels, read_slide_of
 from napari_mclstexp.core.measured.spots import MeasuredSpots
 from napari_mclstexp.core.measured.st import COUNTS, COUNTS_SUFFIX, read_st
@@ -83,6 +84,9 @@ def read_section(text: str) -> Section:
     """
     source, _, image = text.partition("=")
     path = Path(source)
+    keep_private(path, "section")
+    if image:
+        keep_private(image, "slide")
     if source.lower().endswith(".h5ad"):
         return _read_h5ad(path, Path(image) if image else None)
     if image:

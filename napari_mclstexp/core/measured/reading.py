@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import sparse
 
+from napari_mclstexp.core.discreet import keep_private
 from napari_mclstexp.core.grid import given_grid
 from napari_mclstexp.core.measured.expression import MIN_COUNTS, NORMALISATION, normalise
 from napari_mclstexp.core.measured.h5ad import is_h5ad, read_h5ad, read_slide_of
@@ -56,6 +57,7 @@ def read_measured(path: Path, slide: Slide, factor: float = 1.0) -> Measured:
     GridError
         Spots lie outside the slide.
     """
+    keep_private(path, "section")
     spots = _read(path, slide)
     try:
         grid = given_grid(_plain_ids(spots.ids), spots.xy_px * factor, (slide.width, slide.height), None)

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_mclstexp.core.discreet import keep_private
 from napari_mclstexp.core.slide.base import Slide
 from napari_mclstexp.core.slide.levels import Level
 from napari_mclstexp.core.slide.traits import Companion, Traits
@@ -67,6 +68,7 @@ def open_slide(path: str | Path, plane: int | None = None) -> Slide:
         msg = f"{str(path)!r} is no path of a file. Choose the slide's file."
         raise SlideError(msg)
     path = Path(path)
+    keep_private(path, "slide")
     try:
         if not path.exists():
             msg = f"There is no slide at {path}."

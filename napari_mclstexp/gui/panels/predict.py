@@ -114,6 +114,7 @@ class PredictPanel(QGroupBox):
         session.scale_changed.connect(self._show)
         session.scale_changed.connect(self._ask_estimate)
         session.job_changed.connect(self._show)
+        session.job_changed.connect(self._offer_cpu)
         session.estimate_changed.connect(self._show)
         self.predict_button.installEventFilter(self)
         self._show()
@@ -155,6 +156,8 @@ class PredictPanel(QGroupBox):
 
     def _confirmed(self) -> None:
         self.question.drop()
+        if self._session.job.no_room:
+            self.form.device.value = "cpu"
         self.predict_requested.emit(self.request())
 
     def _ask_estimate(self) -> None:
@@ -185,6 +188,11 @@ class PredictPanel(QGroupBox):
             return "Waits for the scale: type µm per pixel above, or choose another way there."
         return ""
 
+    def _offer_cpu(self) -> None:
+        """Where the device had too little memory: nothing goes on without consent, for it takes longer."""
+        if self._session.job.no_room:
+            self.question.ask("The CPU can do it; it takes longer.", "Predict on the CPU instead")
+
     def _show(self) -> None:
         job, why = self._session.job, self._waits_for()
         self.form.enabled = not job.busy
@@ -212,7 +220,7 @@ class PredictPanel(QGroupBox):
             self.bar.setUpdatesEnabled(True)
             left = "" if progress.seconds_left is None else f" · {_time(progress.seconds_left)} left"
             count = f" {progress.done:,} of {progress.total:,} {progress.unit}" if progress.total else " …"
-            self.stage.setText(f"{progress.stage}{count}{left}")
+            self.stage.setText("\n".join((f"{progress.stage}{count}{left}", *progress.notes)))
         else:
             self.bar.setRange(0, 0)
             self.stage.setText("" if job.asked_by == "export" else job.message)

@@ -1,0 +1,92 @@
+"""What is known of spots from a patch of each."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING
+
+from threadpoolctl import threadpool_limits
+
+from napari_mclstexp.core.appearance import appearance
+from napari_mclstexp.core.backends import image_backend
+from napari_mclstexp.core.context import Queries
+from napari_mclstexp.core.patches import read_batches, without_margin, worked_ahead
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from napari_mclstexp.core.fitting_batch import Fitting
+    from napari_mclstexp.core.grid import SpotGrid
+    from napari_mclstexp.core.how import How
+    from napari_mclstexp.core.model import MclSTExp
+    from napari_mclstexp.core.patches import Field
+    from napari_mclstexp.core.scale import Scale
+    from napari_mclstexp.core.slide import Slide
+
+
+def patch_by_patch(
+    slide: Slide,
+    grid: SpotGrid,
+    field: Field,
+    scale: Scale | None,
+    network: MclSTExp,
+    how: How,
+    unread: NDArray[np.bool_],
+    fitting: Fitting,
+    start: int = 0,
+) -> Generator[tuple[slice, Queries], None, None]:
+    """Encode the spots of a grid, each from its own patch; the looks of the next are described meanwhile.
+
+    The linear algebra of other libraries computes by one thread until the end: threads of theirs that wait
+    for work do so in a busy loop, and take the processors from the network.
+
+    Parameters
+    ----------
+    slide : Slide
+        What to read from.
+    grid : SpotGrid
+        N spots.
+    field : Field
+        What a patch shows, with the model's margin.
+    scale : Scale or None
+        um per px.
+    network : MclSTExp
+        In evaluation state, on the device.
+    how : How
+        Device, batch and backend.
+    unread : numpy.ndarray
+        (N,) bool; spots at which the slide cannot be decoded are marked here.
+    fitting : Fitting
+        Takes fewer at once where they do not fit.
+    start : int
+        The first spot.
+
+    Yields
+    ------
+    rows : slice
+        Which of the N spots.
+    queries : Queries
+        What is known of them.
+
+    Raises
+    ------
+    SlideError, DeviceError, ModelError
+        See :func:`.patches.read_batches` and :func:`.encode.embedded`.
+    """
+    encode, margin = image_backend(how.backend, network), network.image_encoder.margin_px
+    batches = read_batches(slide, grid.centres_px[start:], field, scale, how.batch, unread[start:])
+
+    def described(
+        rows: slice, patches: NDArray[np.uint8]
+    ) -> tuple[slice, NDArray[np.uint8], NDArray[np.float32]]:
+        return rows, patches, appearance(without_margin(patches, margin))
+
+    coming = worked_ahead(partial(described, *batch) for batch in batches)
+    with threadpool_limits(1, user_api="blas"), closing(batches), closing(coming):
+        for rows, patches, looks in coming:
+            features, embeddings = fitting(network, patches, how.device, encode)
+            yield slice(start + rows.start, start + rows.stop), Queries(features, embeddings, looks)
