@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from napari_mclstexp.errors import SlideError
+from napari_mclstexp.errors import ExportError, SlideError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +48,19 @@ def fingerprint(*paths: Path) -> str:
         msg = f"{paths[0].name} cannot be read: {error.strerror}."
         raise SlideError(msg) from error
     return digest.hexdigest()
+
+
+def refuse_slide(target: Path, known: str) -> None:
+    """Raise ExportError where what would be replaced is the slide with this fingerprint."""
+    if not target.exists():
+        return
+    try:
+        is_slide = fingerprint(target) == known
+    except SlideError:
+        return
+    if is_slide:
+        msg = f"{target.name} is the slide itself, which is never replaced. Choose another name."
+        raise ExportError(msg)
 
 
 def _update(digest: hashlib._Hash, path: Path) -> None:
