@@ -50,13 +50,13 @@ def fingerprint(*paths: Path) -> str:
     return digest.hexdigest()
 
 
-def refuse_slide(target: Path, known: str) -> None:
-    """Raise ExportError where what would be replaced is the slide with this fingerprint."""
+def refuse_slide(target: Path, known: str, opened: Path | None = None) -> None:
+    """Raise ExportError where a target is the slide with this fingerprint, or the file that was opened."""
     if not target.exists():
         return
     try:
-        is_slide = fingerprint(target) == known
-    except SlideError:
+        is_slide = (opened is not None and target.samefile(opened)) or fingerprint(target) == known
+    except (SlideError, OSError):
         return
     if is_slide:
         msg = f"{target.name} is the slide itself, which is never replaced. Choose another name."
