@@ -208,6 +208,7 @@ def predict(
     from napari_mclstexp.core import pipeline
     from napari_mclstexp.core.atomic import refuse_existing
     from napari_mclstexp.core.scale import parse_mpp
+    from napari_mclstexp.core.slide.fingerprint import refuse_slide
     from napari_mclstexp.core.unread import unread_in
 
     if grid is not None and spots is not None:
@@ -219,6 +220,7 @@ def predict(
     refuse_existing(out, overwrite=overwrite)
     regions = None if region is None else pipeline.read_regions(region)
     with pipeline.open_slide(slide, None if plane is None else plane - 1) as opened:
+        refuse_slide(out, opened.fingerprint, slide)
         opened.check_for_model()
         known = parse_mpp(mpp) if mpp is not None else pipeline.known_scale(opened)
         scale = known or terminal.ask_mpp(opened, grid, spots, bundle)

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from napari_mclstexp.core import pipeline
+from napari_mclstexp.core.atomic import write_text
 from napari_mclstexp.errors import ExportError, MclstexpError
 from napari_mclstexp.samples import demo_bundle_path, sample_measured_path
 
@@ -182,7 +183,7 @@ def _refuse_foreign(out: Path, *, overwrite: bool) -> None:
 
 def _write_record(out: Path) -> None:
     text = json.dumps({name: _hash(out / name) for name in MADE}, indent=1)
-    (out / RECORD).write_text(text, encoding="utf-8", newline="\n")
+    write_text(out / RECORD, text, overwrite=True)
 
 
 def _hash(path: Path) -> str:

@@ -19,7 +19,7 @@ import torch
 from napari_mclstexp.core.cache import cached, forget, making
 from napari_mclstexp.core.fused import FusedEncoder, by_shift
 from napari_mclstexp.core.progress import Progress
-from napari_mclstexp.errors import DeviceError
+from napari_mclstexp.errors import DeviceError, ExportError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -216,7 +216,7 @@ def _remembered(key: str) -> str:
 
 
 def _remember(key: str, name: str) -> None:
-    with contextlib.suppress(OSError), making(key) as path:  # it is found again next time
+    with contextlib.suppress(OSError, ExportError), making(key) as path:  # it is found again next time
         path.write_text(json.dumps({"backend": name}), encoding="utf-8")
 
 

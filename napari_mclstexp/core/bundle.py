@@ -183,9 +183,8 @@ def save_bundle(bundle: Bundle, target: Path, *, half: bool = False, overwrite: 
         (folder / SPEC).write_text(
             json.dumps(text, indent=1, allow_nan=False), encoding="utf-8", newline="\n"
         )
-        load_bundle(folder)
 
-    return write_folder(target, write, overwrite=overwrite)
+    return write_folder(target, write, overwrite=overwrite, verify=load_bundle)
 
 
 def load_bundle(path: Path) -> Bundle:

@@ -9,6 +9,7 @@ import zlib
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
+from napari_mclstexp.core.unfinished import repair
 from napari_mclstexp.errors import BundleError
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def read_members(path: Path, names: tuple[str, ...]) -> dict[str, bytes]:
     BundleError
         A member is missing, a link, twice in the zip, or too large.
     """
+    if not path.exists():
+        repair(path.parent)  # it was being replaced when that process died
     if path.is_dir():
         found = {}
         for name in names:

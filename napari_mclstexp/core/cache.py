@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
-import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_path
 
+from napari_mclstexp.core.atomic import replacing
+from napari_mclstexp.core.unfinished import NAME, repair
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +27,6 @@ FOLDER_VARIABLE = "MCLSTEXP_CACHE"
 
 BOUND_VARIABLE = "MCLSTEXP_CACHE_GB"
 DEFAULT_GB = 10.0
-PARTIAL = ".partial"
-STALE_SECONDS = 6 * 3600.0
 
 
 def cache_folder() -> Path:
@@ -56,18 +55,20 @@ def cached(name: str) -> Path | None:
 
 
 @contextmanager
-def making(name: str) -> Iterator[Path]:
+def making(name: str, verify: Callable[[Path], None] | None = None) -> Iterator[Path]:
     """Give a path to write to; the file takes its name when the block ends well, and is gone otherwise.
 
     Parameters
     ----------
     name : str
         Name of the file within the folder.
+    verify : callable, optional
+        See :func:`.atomic.write_file`.
 
     Yields
     ------
     pathlib.Path
-        A new file of the same folder.
+        A free name in the same folder.
 
     Raises
     ------
@@ -76,28 +77,19 @@ def making(name: str) -> Iterator[Path]:
     """
     folder = cache_folder()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(prefix=f"{name}.", suffix=PARTIAL, dir=folder)
-    os.close(handle)
-    path = Path(partial)
-    try:
+    with replacing(folder / name, verify=verify) as path:
         yield path
-        path.replace(folder / name)
-    finally:
-        path.unlink(missing_ok=True)
     tidy(keep=name)
 
 
 def tidy(keep: str = "") -> None:
     """Sweep what was left unfinished, and the least recently used files beyond the bound."""
-    now = time.time()
+    repair(cache_folder())
     found = []
     for path in cache_folder().iterdir():
         with suppress(OSError):
             about = path.stat()
-            if path.name.endswith(PARTIAL):
-                if now - about.st_mtime > STALE_SECONDS:
-                    path.unlink()
-            else:
+            if not NAME.fullmatch(path.name):
                 found.append((about.st_mtime, about.st_size, path))
     total = sum(size for _, size, _ in found)
     for _, size, path in sorted(found):

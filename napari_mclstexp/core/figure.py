@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from napari_mclstexp.core.atomic import refuse_existing, write_file
+from napari_mclstexp.core.atomic import refuse_existing, write_bytes
+from napari_mclstexp.core.slide.fingerprint import refuse_slide
 from napari_mclstexp.errors import ExportError
 
 if TYPE_CHECKING:
@@ -33,7 +35,6 @@ MAX_PX = 250_000_000
 MARGIN = 0.08
 GAP = 0.07
 """Inches around the figure and between its blocks."""
-ENDS = {".png": (b"\x89PNG", b"IEND"), ".svg": (b"<?xml", b"</svg>"), ".pdf": (b"%PDF", b"%%EOF")}
 _style = Lock()
 """matplotlib's settings are one for all threads."""
 
@@ -164,8 +165,31 @@ def save_figure(
     if suffix not in SUFFIXES:
         msg = f"{path.name} has no suffix of a figure. Known are {', '.join(SUFFIXES)}."
         raise ExportError(msg)
-    _check(result, scene, slide, dpi, width_inches)
     refuse_existing(path, overwrite=overwrite)
+    refuse_slide(path, result.provenance.slide_fingerprint)
+    content = draw_figure(result, scene, suffix, slide=slide, dpi=dpi, width_inches=width_inches)
+    return write_bytes(path, content, overwrite=overwrite)
+
+
+def draw_figure(
+    result: Result,
+    scene: Scene,
+    suffix: str,
+    *,
+    slide: Slide | None = None,
+    dpi: int = 200,
+    width_inches: float = 7.0,
+) -> bytes:
+    """Bytes of the file that :func:`save_figure` writes; `suffix` is one of `SUFFIXES`.
+
+    Raises
+    ------
+    ExportError
+        See :func:`save_figure`.
+    SlideError
+        The slide cannot be read.
+    """
+    _check(result, scene, slide, dpi, width_inches)
     from matplotlib import style
 
     from napari_mclstexp.core.figure_text import fonts
@@ -178,14 +202,9 @@ def save_figure(
     with _style, style.context(["default", settings]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # shown as a box; SVG holds the sign
         figure = _figure(result, scene, slide, dpi, width_inches)
-        return write_file(
-            path,
-            lambda p: figure.savefig(
-                p, format=suffix[1:], dpi=dpi, metadata=_metadata(result, scene, suffix)
-            ),
-            overwrite=overwrite,
-            verify=lambda p: _verify(p, suffix),
-        )
+        content = io.BytesIO()
+        figure.savefig(content, format=suffix[1:], dpi=dpi, metadata=_metadata(result, scene, suffix))
+        return content.getvalue()
 
 
 def _check(result: Result, scene: Scene, slide: Slide | None, dpi: int, width_inches: float) -> None:
@@ -264,14 +283,3 @@ def _metadata(result: Result, scene: Scene, suffix: str) -> dict[str, str | None
     if suffix == ".svg":
         return {"Title": title, "Description": statement, "Creator": made_by, "Date": None}
     return {"Title": title, "Subject": statement, "Creator": made_by, "CreationDate": None}
-
-
-def _verify(path: Path, suffix: str) -> None:
-    """Raise OSError unless the file is whole."""
-    begins, ends = ENDS[suffix]
-    with path.open("rb") as file:
-        head = file.read(len(begins))
-        file.seek(-min(64, path.stat().st_size), 2)
-        if head != begins or ends not in file.read():
-            msg = "the file was not written to its end"
-            raise OSError(msg)

@@ -21,7 +21,7 @@ from napari_mclstexp.core.progress import Progress, heard
 from napari_mclstexp.core.result import Result
 from napari_mclstexp.core.slide.watch import Watch
 from napari_mclstexp.core.told import Told
-from napari_mclstexp.core.unfinished import Unfinished, name_of
+from napari_mclstexp.core.interrupted import Unfinished, name_of
 from napari_mclstexp.core.unread import check_some_read, unread_note
 from napari_mclstexp.errors import DeviceError
 
@@ -90,7 +90,7 @@ def predict(
         Recorded with the result; prediction itself draws nothing at random.
     resumable : bool
         Whether what is done is kept in the user's folder until the end, so that the same prediction goes on
-        from there where this one is interrupted; see :mod:`.unfinished`.
+        from there where this one is interrupted; see :mod:`.interrupted`.
 
     Yields
     ------

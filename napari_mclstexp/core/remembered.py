@@ -10,7 +10,8 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
-from napari_mclstexp.core.atomic import write_file
+from napari_mclstexp.core.atomic import make_folder, write_text
+from napari_mclstexp.core.unfinished import repair
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +66,14 @@ class Remembered:
 
 
 def recall() -> Remembered:
-    """Read what is remembered; nothing where there is no such file. One that cannot be read is put aside."""
-    path = data_folder() / FILE
+    """Read what is remembered; nothing where there is no such file. One that cannot be read is put aside.
+
+    What was being written to the user's folder when a process died is cleared up first.
+    """
+    folder = data_folder()
+    for each in (folder, *folder.glob("slides/*/")):
+        repair(each)
+    path = folder / FILE
     try:
         if path.stat().st_size > MAX_BYTES:
             msg = "too large"
@@ -102,11 +109,4 @@ def remember(what: Remembered) -> None:
     ExportError
         It cannot be written.
     """
-    folder = data_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(asdict(what), indent=1)
-    write_file(folder / FILE, lambda path: _write(path, text), overwrite=True)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_text(make_folder(data_folder()) / FILE, json.dumps(asdict(what), indent=1), overwrite=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pprint import pformat
 from typing import TYPE_CHECKING, Any
 
-from napari_mclstexp.core.atomic import write_file
+from napari_mclstexp.core.atomic import write_text
 from napari_mclstexp.core.domain_edits import Import
 from napari_mclstexp.core.domain_history import edit_as_dict
 from napari_mclstexp.core.grid import SQUARE, ST_PITCH_UM
@@ -163,7 +163,7 @@ def save_script(recipe: Recipe, path: Path, *, overwrite: bool = False) -> Path:
         msg = f"{path.name} does not say which: end its name in {' or '.join(SUFFIXES)}."
         raise ExportError(msg)
     text = notebook(recipe) if path.suffix.lower() == ".ipynb" else script(recipe)
-    return write_file(path, lambda target: _write(target, text), overwrite=overwrite)
+    return write_text(path, text, overwrite=overwrite)
 
 
 TITLE = "A session of napari-mclstexp, repeated without its window"
@@ -294,7 +294,3 @@ def _grid(about: Provenance) -> str:
 def _cell(kind: str, source: str) -> dict[str, Any]:
     cell: dict[str, Any] = {"cell_type": kind, "metadata": {}, "source": source.splitlines(keepends=True)}
     return cell if kind == "markdown" else {**cell, "execution_count": None, "outputs": []}
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

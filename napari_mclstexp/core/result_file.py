@@ -20,6 +20,7 @@ from napari_mclstexp.core.h5 import read_anndata, write_h5ad
 from napari_mclstexp.core.held_out import HeldOut
 from napari_mclstexp.core.palette import domain_colour, is_colour
 from napari_mclstexp.core.result import Domains, Provenance, Result
+from napari_mclstexp.core.slide.fingerprint import refuse_slide
 from napari_mclstexp.core.tissue import packed, unpacked
 from napari_mclstexp.core.trust import SpotTrust
 from napari_mclstexp.errors import BundleError, DomainError, ExportError, ResultError
@@ -139,6 +140,7 @@ def save_result(result: Result, path: Path, *, overwrite: bool = False) -> Path:
     ExportError
         See :func:`.atomic.write_file`.
     """
+    refuse_slide(path, result.provenance.slide_fingerprint)
     data = to_anndata(result)
 
     def verify(written: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_mclstexp.core.atomic import write_file
+from napari_mclstexp.core.atomic import make_folder, write_text
 from napari_mclstexp.core.domain_history import History, edit_as_dict, edit_from_dict
 from napari_mclstexp.core.maps import Colour
 from napari_mclstexp.core.remembered import data_folder
@@ -123,8 +123,7 @@ def keep_result(fingerprint: str, result: Result) -> None:
     """
     from napari_mclstexp.core.result_file import save_result
 
-    folder = folder_of(fingerprint)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(folder_of(fingerprint))
     save_result(result, folder / RESULT, overwrite=True)
     _tidy(folder)
 
@@ -137,8 +136,7 @@ def keep_state(fingerprint: str, state: State, history: History | None, result: 
     ExportError
         It cannot be written.
     """
-    folder = folder_of(fingerprint)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(folder_of(fingerprint))
     told = {
         "schema_version": SCHEMA_VERSION,
         "when": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -148,8 +146,7 @@ def keep_state(fingerprint: str, state: State, history: History | None, result: 
         "done": [edit_as_dict(e) for e in history.done] if history else [],
         "undone": [edit_as_dict(e) for e in history.undone] if history else [],
     }
-    text = json.dumps(told)
-    write_file(folder / STATE, lambda path: _write(path, text), overwrite=True)
+    write_text(folder / STATE, json.dumps(told), overwrite=True)
 
 
 def kept_work(fingerprint: str) -> Kept | None:
@@ -236,7 +233,3 @@ def _tidy(kept: Path) -> None:
     others.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
     for folder in others[KEPT_SLIDES - 1 :]:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from napari_mclstexp import __version__
-from napari_mclstexp.core.atomic import remove_ours, write_file
+from napari_mclstexp.core.atomic import remove_ours, write_bytes
 from napari_mclstexp.errors import ExportError, MclstexpError
 
 if TYPE_CHECKING:
@@ -133,17 +133,11 @@ class Checkpoints:
         """
         memory = io.BytesIO()
         torch.save({"whose": whose, "state": state}, memory)
-        content = memory.getbuffer()
+        content = memory.getvalue()
         head = MAGIC + f"{FORMAT} {hashlib.sha256(content).hexdigest()}\n".encode()
-
-        def write(path: Path) -> None:
-            with path.open("wb") as file:
-                file.write(head)
-                file.write(content)
-
         try:
             self.folder.mkdir(exist_ok=True)
-            write_file(self.folder / f"epoch-{epoch:05}.ckpt", write, overwrite=True)
+            write_bytes(self.folder / f"epoch-{epoch:05}.ckpt", head + content, overwrite=True)
         except (OSError, ExportError) as error:
             kept = f"What was trained until epoch {self.epoch} is kept" if self.epoch else "Nothing is kept"
             why = error if isinstance(error, ExportError) else error.strerror

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any, cast
 
 from napari_mclstexp import __version__
+from napari_mclstexp.core.replacing import finish
 from napari_mclstexp.errors import FetchError
 from napari_mclstexp.training.git_objects import blob_id
 
@@ -89,9 +89,7 @@ def download(url: str, target: Path, blob: str, size: int) -> Generator[int, Non
         )
         raise FetchError(msg)
     try:
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(target)
+        finish(part, target)
     except OSError as error:
         raise _unwritable(part, error) from error
 

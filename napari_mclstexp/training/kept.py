@@ -12,7 +12,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from napari_mclstexp.core.atomic import write_file
+from napari_mclstexp.core.atomic import write_bytes
 from napari_mclstexp.core.model import MclSTExp
 from napari_mclstexp.errors import ExportError
 from napari_mclstexp.training.network import Fitted, position_rows
@@ -75,12 +75,8 @@ def keep_network(path: Path, fitted: Fitted) -> None:
     Raises
     ------
     ExportError
-        See :func:`.atomic.write_file`.
+        See :func:`.atomic.write_bytes`.
     """
     state = {key: value.contiguous() for key, value in fitted.model.state_dict().items()}
     content = safetensors.torch.save(state, {HISTORY: json.dumps(fitted.history)})
-
-    def write(file: Path) -> None:
-        file.write_bytes(content)
-
-    write_file(path, write, overwrite=True)
+    write_bytes(path, content, overwrite=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_mclstexp.core.atomic import refuse_existing, write_folder
+from napari_mclstexp.core.atomic import put_bytes, refuse_existing, same_bytes, write_folder
 from napari_mclstexp.errors import ExportError
 from napari_mclstexp.training.report_page import page
 from napari_mclstexp.training.report_tables import (
@@ -17,6 +18,7 @@ from napari_mclstexp.training.report_tables import (
 from napari_mclstexp.training.report_values import Findings, best_baseline, shown, span
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from napari_mclstexp.training.evaluation import Evaluation
@@ -54,20 +56,21 @@ def write_report(evaluation: Evaluation, out: Path, *, overwrite: bool = False) 
     """
     refuse_target(out, overwrite=overwrite)
     findings = Findings.of(evaluation)
-    texts = (
+    texts = [
         page(findings),
         genes_csv(findings),
         methods_csv(findings),
         sections_csv(findings),
         evaluation_json(findings),
         timing_json(evaluation),
-    )
+    ]
+    contents = dict(zip(FILES, (text.encode("utf-8", errors="replace") for text in texts), strict=True))
 
-    def write(folder: Path) -> None:
-        for name, text in zip(FILES, texts, strict=True):
-            (folder / name).write_bytes(text.encode("utf-8", errors="replace"))
+    def each(do: Callable[[Path, bytes], None], folder: Path) -> None:
+        for name, content in contents.items():
+            do(folder / name, content)
 
-    return write_folder(out, write, overwrite=overwrite)
+    return write_folder(out, partial(each, put_bytes), overwrite=overwrite, verify=partial(each, same_bytes))
 
 
 def refuse_target(out: Path, *, overwrite: bool) -> None:

@@ -20,6 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from napari_mclstexp.core.atomic import write_file
+
 from .synthetic_render import render
 from .synthetic_spots import express, place_spots
 from .synthetic_tissue import lay_out
@@ -93,7 +95,11 @@ def make_section(
         raise ValueError(msg)
     data = express(np.random.default_rng([seed, 2]), tissue, spots)
     picture = render(np.random.default_rng([seed, 1]), tissue)
-    _write_pyramid(out_dir / f"{name}.tif", picture, mpp, jpeg_quality, name)
+    write_file(
+        out_dir / f"{name}.tif",
+        lambda part: _write_pyramid(part, picture, mpp, jpeg_quality, name),
+        overwrite=True,
+    )
     data.uns["synthetic"] = NOTE
     data.uns["mclstexp_section"] = {
         "slide": f"{name}.tif",
@@ -102,7 +108,7 @@ def make_section(
         "patient": patient,
     }
     path = out_dir / f"{name}.h5ad"
-    data.write_h5ad(path, compression="gzip")
+    write_file(path, lambda part: data.write_h5ad(part, compression="gzip"), overwrite=True)
     logger.info("wrote synthetic section %s: %d spots, %d genes", path, *data.shape)
     return path
 

@@ -62,7 +62,7 @@ def test_a_file_that_does_not_read_back_is_not_kept(tmp_path: Path) -> None:
     target = tmp_path / "t.bin"
     target.write_bytes(OLD)
     with pytest.raises(ExportError, match="something else"):
-        write_file(target, lambda p: p.write_bytes(b"new") and None, overwrite=True, verify=verify)
+        write_file(target, lambda p: p.write_bytes(b"new"), overwrite=True, verify=verify)
     assert listing(tmp_path) == {"t.bin": OLD}
 
 
@@ -78,7 +78,7 @@ def test_a_failure_at_the_last_step_leaves_the_old_file(
 
     monkeypatch.setattr(os, call, fail)
     with pytest.raises(ExportError, match="locked"):
-        write_file(target, lambda p: p.write_bytes(b"new") and None, overwrite=True)
+        write_file(target, lambda p: p.write_bytes(b"new"), overwrite=True)
     monkeypatch.undo()
     assert listing(tmp_path) == {"t.bin": OLD}
 
@@ -86,7 +86,7 @@ def test_a_failure_at_the_last_step_leaves_the_old_file(
 def test_a_good_write_replaces_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "größe.bin"
     target.write_bytes(OLD)
-    write_file(target, lambda p: p.write_bytes(b"new") and None, overwrite=True)
+    write_file(target, lambda p: p.write_bytes(b"new"), overwrite=True)
     assert listing(tmp_path) == {"größe.bin": b"new"}
 
 
@@ -115,7 +115,7 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path, error: BaseExc
     with pytest.raises((ExportError, KeyboardInterrupt)):
         write_folder(target, write, overwrite=True)
     assert listing(tmp_path) == {"bundle/old": OLD}
-    write_folder(target, lambda folder: (folder / "new").write_bytes(b"new") and None, overwrite=True)
+    write_folder(target, lambda folder: (folder / "new").write_bytes(b"new"), overwrite=True)
     assert listing(tmp_path) == {"bundle/new": b"new"}
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
 

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from processes import ended_process
 
 from napari_mclstexp.core.cache import cache_folder, clear, tidy
 from napari_mclstexp.core.slide import open_slide
+from napari_mclstexp.core.unfinished import Names, new_stem
 from napari_mclstexp.errors import SlideError
 
 if TYPE_CHECKING:
@@ -127,11 +129,12 @@ def test_the_cache_is_bounded_and_swept(cache: Path, monkeypatch: pytest.MonkeyP
     for age, name in enumerate(("newest", "older", "oldest")):
         (cache / name).write_bytes(bytes(900_000))
         os.utime(cache / name, (2e9 - age * 100,) * 2)
-    for name, when in (("dead.partial", 1e9), ("alive.partial", 2e9)):
-        (cache / name).write_bytes(b"x")
-        os.utime(cache / name, (when, when))
+    alive = Names.beside(cache / "x", new_stem()).part
+    dead = cache / alive.name.replace(f"-{os.getpid()}-", f"-{ended_process()}-")
+    for part in (alive, dead):
+        part.write_bytes(b"x")
     tidy()
-    assert {p.name for p in cache.iterdir()} == {"newest", "older", "alive.partial"}
+    assert {p.name for p in cache.iterdir()} == {"newest", "older", alive.name}
     assert clear() == 2 * 900_000 + 1
     assert list(cache.iterdir()) == []
 

@@ -1,197 +1,184 @@
-"""A prediction that was killed or cancelled goes on from its finished spots, to the same result."""
+"""What a process that died was writing is brought to an end by the next; what a live one writes stays."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import json
+import os
 import time
 from typing import TYPE_CHECKING
 
-import anndata as ad
-import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
-from steps import finish
+from processes import ended_process
 
-from napari_mclstexp.core import unfinished
-from napari_mclstexp.core.bundle import load_bundle
-from napari_mclstexp.core.pipeline import predict_and_label
-from napari_mclstexp.core.progress import Enough
-from napari_mclstexp.core.slide import open_slide
+from napari_mclstexp.core.atomic import write_file, write_folder
+from napari_mclstexp.core.bundle import load_bundle, save_bundle
+from napari_mclstexp.core.remembered import FILE, Remembered, recall, remember
+from napari_mclstexp.core.unfinished import Names, mark_whole, new_stem, repair
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
     from pathlib import Path
 
-CHILD = """
-import sys
-from napari_mclstexp import cli
-from napari_mclstexp.core import unfinished
-unfinished.FIRST_S = 0.3
-cli.main(sys.argv[1:])
-"""
-OPTIONS = {"grid": "60", "batch_size": 4, "device": "cpu", "backend": "torch", "domains": 2}
-WORDS = ("--grid", 60, "--batch-size", 4, "--device", "cpu", "--backend", "torch", "--domains", 2)
+
+def dead(target: Path) -> Names:
+    """Names of a write of a process that has ended."""
+    stem = new_stem().replace(f"-{os.getpid()}-", f"-{ended_process()}-")
+    return Names.beside(target, stem)
 
 
-@pytest.fixture
-def kept(own_data: Path) -> Callable[[], list[Path]]:
-    """The parts that are kept."""
-    return lambda: sorted(own_data.glob("unfinished/*/[0-9]*.safetensors"))
+def folder_of(path: Path, content: str) -> None:
+    path.mkdir()
+    (path / "a").write_text(content, encoding="utf-8")
 
 
-@pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parts are written after every batch."""
-    monkeypatch.setattr(unfinished, "FIRST_S", 0.0)
-    monkeypatch.setattr(unfinished, "SHARE", 1e9)
+def said(target: Path) -> str:
+    return (target / "a").read_text(encoding="utf-8")
 
 
-@pytest.fixture
-def predicting(slide_path: Path, bundle_path: Path) -> Generator[Callable]:
-    with open_slide(slide_path) as slide:
-        bundle = load_bundle(bundle_path)
-        yield lambda **more: predict_and_label(slide, bundle, slide.scale, **OPTIONS, resumable=True, **more)
+def only(target: Path) -> bool:
+    return [path.name for path in target.parent.iterdir()] == [target.name]
 
 
-def until(steps: Generator, spots: int) -> None:
-    """Let a prediction do so many spots, and leave it there."""
-    for step in steps:
-        if step.stage == "Predicting" and step.done >= spots:
-            return
-    raise AssertionError("it ended before")
+def test_what_a_dead_process_left_is_swept_by_the_next_write(tmp_path: Path) -> None:
+    target = tmp_path / "t.csv"
+    names = dead(target)
+    names.part.write_bytes(b"half of it")
+    names.old.write_bytes(b"what was there")
+    write_file(target, lambda part: part.write_bytes(b"new"))
+    assert only(target)
 
 
-def taken(steps: list) -> int:
-    return max(step.taken for step in steps)
+def test_what_a_live_process_writes_stays(tmp_path: Path) -> None:
+    target = tmp_path / "t.csv"
+
+    def write(part: Path) -> None:
+        part.write_bytes(b"new")
+        repair(tmp_path)
+        write_file(tmp_path / "other.csv", lambda other: other.write_bytes(b"other"))
+
+    write_file(target, write)
+    assert target.read_bytes() == b"new"
 
 
-def test_killed_and_run_again(
-    slide_path: Path, bundle_path: Path, tmp_path: Path, run: Callable, kept: Callable
+def test_the_number_of_a_dead_process_may_be_given_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["predict", slide_path, "--bundle", bundle_path, *WORDS, "--out"]
-    child = subprocess.Popen([sys.executable, "-c", CHILD, *map(str, words), str(tmp_path / "killed.h5ad")])
-    ends = time.monotonic() + 120
-    while not kept() and child.poll() is None and time.monotonic() < ends:
-        time.sleep(0.02)
-    child.kill()
-    assert child.wait() == -9, "it was killed in mid-run"
-    assert list(tmp_path.iterdir()) == []
-    assert kept(), "nothing was kept"
-    told = run(*words, tmp_path / "resumed.h5ad")
-    assert told.code == 0, told.err
-    assert kept() == [], "it is kept no longer than the run lasts"
-    whole = run(*words, tmp_path / "whole.h5ad")
-    assert "taken from the interrupted run" in told.err
-    assert "taken from the interrupted run" not in whole.err
-    resumed, usual = (ad.read_h5ad(tmp_path / f"{name}.h5ad") for name in ("resumed", "whole"))
-    spots = int(told.err.split(" of ")[0].split()[-1].replace(",", ""))
-    assert 0 < spots < usual.n_obs
-    np.testing.assert_allclose(resumed.X, usual.X, rtol=0, atol=1e-6)
-    assert resumed.obs["domain"].tolist() == usual.obs["domain"].tolist()
-    assert {**resumed.uns["mclstexp"]} == {**usual.uns["mclstexp"]}
+    names = Names.beside(tmp_path / "t.csv", new_stem())
+    names.part.write_bytes(b"mine")
+    repair(tmp_path)
+    assert names.part.exists()
+    # When a file changed cannot be set: as if it were older than this process.
+    monkeypatch.setattr("napari_mclstexp.core.unfinished.SLACK_S", -1e9)
+    repair(tmp_path)
+    assert not names.part.exists()
 
 
-@pytest.mark.usefixtures("at_once")
-def test_cancelled_and_begun_again(predicting: Callable, kept: Callable) -> None:
-    steps = predicting()
-    until(steps, 40)
-    steps.close()
-    assert kept()
-    again, result = finish(predicting())
-    assert taken(again) >= 36
-    first = next(step for step in again if step.taken)
-    assert first.notes == (f"{first.taken:,} of {first.total:,} spots taken from the interrupted run.",)
-    assert first.expression is not None, "the map shows them"
-    assert kept() == []
-    fresh, whole = finish(predicting())
-    assert taken(fresh) == 0
-    np.testing.assert_allclose(result.expression, whole.expression, rtol=0, atol=1e-6)
-
-
-@pytest.mark.usefixtures("at_once")
-def test_other_settings_do_not_take_it(predicting: Callable, kept: Callable) -> None:
-    steps = predicting()
-    until(steps, 40)
-    steps.close()
-    steps, _ = finish(predicting(top_k=3))
-    assert taken(steps) > 0, "how many references are averaged does not change what is encoded"
-    steps = predicting()
-    until(steps, 40)
-    steps.close()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(OPTIONS, "grid", "63")
-        steps, _ = finish(predicting())
-    assert taken(steps) == 0
-    assert kept(), "that of the other grid is still there"
-
-
-@pytest.mark.usefixtures("at_once")
-def test_stopped_here_is_not_kept(predicting: Callable, kept: Callable) -> None:
-    steps = predicting()
-    until(steps, 40)
-    steps.throw(Enough())
-    _, result = finish(steps)
-    assert result.provenance.partial
-    assert kept() == []
-
-
-def cut(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def emptied(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def of_nan(path: Path) -> None:
-    held = load_file(path)
-    held["features"][0, 0] = np.nan
-    save_file(held, path)
-
-
-def narrower(path: Path) -> None:
-    held = load_file(path)
-    save_file({**held, "looks": np.ascontiguousarray(held["looks"][:, :-1])}, path)
-
-
-@pytest.mark.usefixtures("at_once")
-@pytest.mark.parametrize("spoil", [cut, emptied, of_nan, narrower])
-def test_damaged_parts_are_passed_over(
-    predicting: Callable, kept: Callable, spoil: Callable, caplog: pytest.LogCaptureFixture
+def test_what_another_computer_writes_stays_for_a_week(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = predicting()
-    until(steps, 40)
-    steps.close()
-    parts = kept()
-    assert len(parts) > 2
-    spoil(parts[1])
-    again, _ = finish(predicting())
-    assert taken(again) == int(parts[1].stem), "up to the damaged one"
-    assert "is damaged" in caplog.text
+    stem = new_stem()
+    other = "0" * 8 if stem[10] != "0" else "1" * 8
+    names = Names.beside(tmp_path / "t.csv", stem[:10] + other + stem[18:])
+    names.part.write_bytes(b"theirs")
+    repair(tmp_path)
+    assert names.part.exists()
+    later = time.time() + 8 * 86400
+    monkeypatch.setattr(time, "time", lambda: later)
+    repair(tmp_path)
+    assert not names.part.exists()
 
 
-@pytest.mark.usefixtures("at_once")
-def test_one_keeps_it_at_a_time(predicting: Callable, kept: Callable) -> None:
-    """Two windows predict the same: the second neither takes nor deletes what the first keeps."""
-    first = predicting()
-    until(first, 40)
-    held = kept()
-    second, result = finish(predicting())
-    assert taken(second) == 0
-    assert set(held) <= set(kept())
-    first.close()
-    again, resumed = finish(predicting())
-    assert taken(again) > 0
-    np.testing.assert_allclose(resumed.expression, result.expression, rtol=0, atol=1e-6)
+@pytest.mark.parametrize("step", range(6))
+def test_a_folder_is_whole_wherever_its_swap_was_cut_off(tmp_path: Path, step: int) -> None:
+    target = tmp_path / "t.zarr"
+    folder_of(target, "old")
+    names = dead(target)
+    folder_of(names.part, "new")
+    steps = (
+        lambda: mark_whole({names.part: target}, names.swap),
+        lambda: target.rename(names.old),
+        lambda: names.part.rename(target),
+        lambda: (names.old / "a").unlink(),
+        lambda: names.old.rmdir(),
+    )
+    for do in steps[:step]:
+        do()
+    repair(tmp_path)
+    assert said(target) == ("old" if step < 2 else "new")
+    assert only(target)
 
 
-@pytest.mark.usefixtures("at_once")
-def test_few_runs_are_kept(predicting: Callable, own_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for pitch in range(70, 76):
-        monkeypatch.setitem(OPTIONS, "grid", str(pitch))
-        steps = predicting()
-        until(steps, 8)
-        steps.close()
-    folders = [path for path in (own_data / "unfinished").iterdir() if path.is_dir()]
-    assert len(folders) == unfinished.KEPT_RUNS
+def test_an_old_folder_comes_back_where_the_new_one_is_lost(tmp_path: Path) -> None:
+    target = tmp_path / "t.zarr"
+    names = dead(target)
+    folder_of(names.old, "old")
+    mark_whole({names.part: target}, names.swap)
+    repair(tmp_path)
+    assert said(target) == "old"
+    assert only(target)
+
+
+def test_a_new_folder_without_a_mark_is_not_believed(tmp_path: Path) -> None:
+    target = tmp_path / "t.zarr"
+    folder_of(dead(target).part, "half of it")
+    write_folder(target, lambda part: (part / "a").write_text("new", encoding="utf-8"))
+    assert said(target) == "new"
+    assert only(target)
+
+
+@pytest.mark.parametrize("replaced", [0, 1, 2])
+def test_files_that_belong_together_are_all_new(tmp_path: Path, replaced: int) -> None:
+    stem = new_stem().replace(f"-{os.getpid()}-", f"-{ended_process()}-")
+    targets = [tmp_path / "t.json", tmp_path / "t.csv"]
+    all_names = [Names.beside(target, stem) for target in targets]
+    for target, names in zip(targets, all_names, strict=True):
+        target.write_bytes(b"old")
+        names.part.write_bytes(b"new")
+    mark_whole(dict(zip([n.part for n in all_names], targets, strict=True)), all_names[0].swap)
+    for target, names in list(zip(targets, all_names, strict=True))[:replaced]:
+        names.part.replace(target)
+    repair(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "t.json": b"new", "t.csv": b"new",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("told", ["", "[]", '{"x": "t.zarr"}', '{".mclstexp-0": "../t"}', None])
+def test_a_mark_that_cannot_be_read_moves_nothing(tmp_path: Path, told: str | None) -> None:
+    """Nor one that somebody made to lead out of the folder."""
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    names = dead(inner / "t.zarr")
+    folder_of(names.part, "new")
+    folder_of(names.old, "old")
+    text = json.dumps({names.part.name: "../out"}) if told is None else told
+    names.swap.write_text(text, encoding="utf-8")
+    repair(inner)
+    assert not (tmp_path / "out").exists()
+    assert said(names.old) == "old"
+
+
+def test_what_is_not_ours_stays(tmp_path: Path) -> None:
+    names = (".mclstexp-demo.json", ".mclstexp-abc.part", "t.part", ".mclstexp-0-1-2.swap", "a.old")
+    for name in names:
+        (tmp_path / name).write_bytes(b"theirs")
+    repair(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(names)
+
+
+def test_the_start_clears_up_the_user_folder(own_data: Path) -> None:
+    remember(Remembered(("ERBB2",)))
+    (own_data / "slides" / "f").mkdir(parents=True)
+    left = [dead(own_data / FILE).part, dead(own_data / "slides" / "f" / "state.json").part]
+    for part in left:
+        part.write_bytes(b"half of it")
+    assert recall().favourites == ("ERBB2",)
+    assert not any(part.exists() for part in left)
+
+
+def test_a_bundle_whose_swap_was_cut_off_loads(tmp_path: Path, bundle_path: Path) -> None:
+    target = save_bundle(load_bundle(bundle_path), tmp_path / "bundle")
+    names = dead(target)
+    target.rename(names.part)
+    mark_whole({names.part: target}, names.swap)
+    assert load_bundle(target).spec.genes
+    assert only(target)

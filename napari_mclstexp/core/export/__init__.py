@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_mclstexp.core.slide.fingerprint import refuse_slide
 from napari_mclstexp.errors import ExportError
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def export_result(
     if suffix is None:
         msg = f"{path.name} has no suffix that says what to write. Known are {', '.join(sorted(known))}."
         raise ExportError(msg)
+    refuse_slide(path, result.provenance.slide_fingerprint)
     if suffix in REPORTS:
         from napari_mclstexp.core.export.report import write_report
 

@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 import anndata as ad
+import numpy as np
 
 from napari_mclstexp.core.atomic import write_folder
 from napari_mclstexp.core.result_file import to_anndata
@@ -31,4 +32,12 @@ def write_anndata_zarr(result: Result, path: Path, *, overwrite: bool = False) -
             warnings.simplefilter("ignore")  # of the libraries' own formats
             data.write_zarr(folder)
 
-    return write_folder(path, write, overwrite=overwrite)
+    def verify(folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            read = ad.read_zarr(folder)
+        if not (read.obs_names.equals(data.obs_names) and np.array_equal(read.X, data.X)):
+            msg = "the folder does not read back as it was written"
+            raise OSError(msg)
+
+    return write_folder(path, write, overwrite=overwrite, verify=verify)

@@ -5,16 +5,18 @@ Text that a spreadsheet would take for a formula gets a leading apostrophe; numb
 
 from __future__ import annotations
 
+import csv
 import json
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from napari_mclstexp.core.atomic import refuse_existing, write_file
+from napari_mclstexp.core.atomic import put_bytes, same_bytes, write_files
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from napari_mclstexp.core.atomic import Step
     from napari_mclstexp.core.result import Result
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -28,7 +30,7 @@ def write_csv(result: Result, path: Path, *, overwrite: bool = False) -> Path:
     Raises
     ------
     ExportError
-        See :func:`.atomic.write_file`.
+        See :func:`.atomic.write_files`.
     """
     about = result.provenance
     y, x = result.grid.centres_px.T
@@ -43,29 +45,42 @@ def write_csv(result: Result, path: Path, *, overwrite: bool = False) -> Path:
             **{gene: result.expression[:, i] for i, gene in enumerate(map(safe_text, result.genes))},
         }
     )
-    refuse_existing(path, overwrite=overwrite)
-    write_provenance(result, path, overwrite=overwrite)
-    return write_file(
-        path,
-        lambda p: table.to_csv(p, index=False, float_format="%.9g", encoding="utf-8"),
-        overwrite=overwrite,
-    )
+    return write_table(result, table, path, float_format="%.9g", overwrite=overwrite)
 
 
-def write_provenance(result: Result, path: Path, *, overwrite: bool = False) -> Path:
-    """Write ``NAME.provenance.json`` beside a file that has no room for it.
+def write_table(
+    result: Result, table: pd.DataFrame, path: Path, *, float_format: str | None, overwrite: bool
+) -> Path:
+    """Write a table, and ``NAME.provenance.json`` beside it, for a table has no room for it; both or none.
 
     Raises
     ------
     ExportError
-        See :func:`.atomic.write_file`.
+        See :func:`.atomic.write_files`.
     """
-    text = json.dumps(result.provenance.as_json(), indent=1, allow_nan=False)
-    return write_file(path.with_suffix(".provenance.json"), lambda p: _write(p, text), overwrite=overwrite)
+    text = json.dumps(result.provenance.as_json(), indent=1, allow_nan=False).encode()
+
+    def write(part: Path) -> None:
+        table.to_csv(part, index=False, float_format=float_format, encoding="utf-8")
+
+    files: list[tuple[Path, Step, Step]] = [
+        (path.with_suffix(".provenance.json"), lambda p: put_bytes(p, text), lambda p: same_bytes(p, text)),
+        (path, write, lambda p: _verify(p, table)),
+    ]
+    write_files(files, overwrite=overwrite)
+    return path
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
+def _verify(path: Path, table: pd.DataFrame) -> None:
+    """Raise OSError unless each row reads back."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(file)
+        whole = next(rows, None) == list(table.columns) and all(
+            len(row) == len(table.columns) for row in rows
+        )
+        if not whole or rows.line_num < len(table) + 1:
+            msg = "the table does not read back as it was written"
+            raise OSError(msg)
 
 
 def _domains(result: Result) -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 import shapely
 
 from napari_mclstexp.core.annotations import AUTHOR, NOTE
-from napari_mclstexp.core.atomic import write_file
+from napari_mclstexp.core.atomic import write_text
 from napari_mclstexp.core.cells import domain_areas
 from napari_mclstexp.core.palette import rgb
 from napari_mclstexp.core.result_file import SPOT_TO_PITCH
@@ -37,15 +37,11 @@ def write_geojson(result: Result, path: Path, *, overwrite: bool = False) -> Pat
     Raises
     ------
     ExportError
-        See :func:`.atomic.write_file`.
+        See :func:`.atomic.write_text`.
     """
     document = {"type": "FeatureCollection", "features": [*_annotations(result), *_detections(result)]}
     text = json.dumps(document, allow_nan=False, separators=(",", ":"))
-    return write_file(path, lambda p: _write(p, text), overwrite=overwrite)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
+    return write_text(path, text, overwrite=overwrite)
 
 
 def _annotations(result: Result) -> list[dict[str, Any]]:

@@ -24,7 +24,8 @@ def label_image(result: Result) -> Raster:
     Returns
     -------
     Raster
-        (h, w) uint16, 0 where there is no domain; ``origin_px`` is the centre of the first pixel.
+        (h, w) uint16, or uint32 for more than 65,535 labels; 0 where there is no domain; ``origin_px`` is the
+        centre of the first pixel.
 
     Raises
     ------
@@ -43,12 +44,12 @@ def label_image(result: Result) -> Raster:
         for count, each, first in zip(shape, step, near.origin_px, strict=True)
     )
     inside = [(at >= 0) & (at < count) for at, count in zip((y, x), near.values.shape, strict=True)]
-    values = np.zeros(shape, dtype=np.uint16)
+    values = np.zeros(shape, dtype=np.uint16 if near.values.max(initial=0) < 2**16 else np.uint32)
     values[np.ix_(*inside)] = near.values[np.ix_(y[inside[0]], x[inside[1]])]
     return Raster(values, (step[0] / 2, step[1] / 2), near.step_px)
 
 
-def pyramid(values: NDArray[np.uint16]) -> list[NDArray[np.uint16]]:
+def pyramid(values: NDArray[np.unsignedinteger]) -> list[NDArray[np.unsignedinteger]]:
     """Levels of labels, each half of the one before by every second pixel, for labels have no mean."""
     levels = [values]
     while max(levels[-1].shape) > SMALLEST:
@@ -56,6 +57,6 @@ def pyramid(values: NDArray[np.uint16]) -> list[NDArray[np.uint16]]:
     return levels
 
 
-def half(values: NDArray[np.uint16]) -> NDArray[np.uint16]:
+def half(values: NDArray[np.unsignedinteger]) -> NDArray[np.unsignedinteger]:
     """Every second pixel of labels in both directions."""
     return np.ascontiguousarray(values[::2, ::2])

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from napari_mclstexp.core.atomic import refuse_existing, write_file
-from napari_mclstexp.core.export.csv import write_provenance
+from napari_mclstexp.core.export.csv import write_table
 from napari_mclstexp.errors import ExportError
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ def write_loupe(result: Result, path: Path, *, overwrite: bool = False) -> Path:
     Raises
     ------
     ExportError
-        There are no domains; see :func:`.atomic.write_file`.
+        There are no domains; see :func:`.atomic.write_files`.
     """
     domains = result.domains
     if domains is None:
@@ -32,6 +31,4 @@ def write_loupe(result: Result, path: Path, *, overwrite: bool = False) -> Path:
         raise ExportError(msg)
     names = {0: NONE, **domains.names}
     table = pd.DataFrame({"Barcode": result.grid.ids, "Domain": [names[int(i)] for i in domains.labels]})
-    refuse_existing(path, overwrite=overwrite)
-    write_provenance(result, path, overwrite=overwrite)
-    return write_file(path, lambda p: table.to_csv(p, index=False, encoding="utf-8"), overwrite=overwrite)
+    return write_table(result, table, path, float_format=None, overwrite=overwrite)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_mclstexp.core.atomic import refuse_existing, write_file
-from napari_mclstexp.core.export.csv import safe_text, write_provenance
+from napari_mclstexp.core.export.csv import safe_text, write_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,14 +20,8 @@ def write_measures(result: Result, table: pd.DataFrame, path: Path, *, overwrite
     Raises
     ------
     ExportError
-        See :func:`.atomic.write_file`.
+        See :func:`.atomic.write_files`.
     """
     texts = table.select_dtypes(exclude="number").columns
     told = table.assign(**{name: table[name].map(safe_text) for name in texts})
-    refuse_existing(path, overwrite=overwrite)
-    write_provenance(result, path, overwrite=overwrite)
-    return write_file(
-        path,
-        lambda p: told.to_csv(p, index=False, float_format="%.6g", encoding="utf-8"),
-        overwrite=overwrite,
-    )
+    return write_table(result, told, path, float_format="%.6g", overwrite=overwrite)

@@ -5,9 +5,13 @@ Format: OME-TIFF with SubIFDs (OME model 2016-06), as tifffile writes it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import uuid
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_mclstexp.core.atomic import write_file
 from napari_mclstexp.core.export.label_image import label_image, pyramid
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from napari_mclstexp.core.result import Result
 
 TILE = (256, 256)
+NAMESPACE = uuid.UUID("0d7a2d3e-7f6b-4f0a-9c55-6d636c535447")
 
 
 def write_ome_tiff(result: Result, path: Path, *, overwrite: bool = False) -> Path:
@@ -37,7 +42,10 @@ def write_ome_tiff(result: Result, path: Path, *, overwrite: bool = False) -> Pa
         "colours": {str(i): domains.colours[i] for i in sorted(domains.colours)} if domains else {},
         "provenance": about.as_json(),
     }
-    metadata: dict[str, Any] = {"axes": "YX", "Name": "Domains", "Description": json.dumps(told)}
+    text = json.dumps(told)
+    # Of the content: tifffile's own would tell when and on which network card's computer it was written.
+    identity = uuid.uuid5(NAMESPACE, hashlib.sha256(text.encode() + levels[0].tobytes()).hexdigest())
+    metadata: dict[str, Any] = {"axes": "YX", "Name": "Domains", "Description": text, "UUID": str(identity)}
     if math.isfinite(about.mpp_x):
         size = {
             "PhysicalSizeX": labels.step_px[1] * about.mpp_x,
@@ -52,4 +60,11 @@ def write_ome_tiff(result: Result, path: Path, *, overwrite: bool = False) -> Pa
             for level in levels[1:]:
                 tiff.write(level, subfiletype=1, metadata=None, **how)
 
-    return write_file(path, write, overwrite=overwrite)
+    def verify(written: Path) -> None:
+        with tifffile.TiffFile(written) as tiff:
+            read = [level.asarray() for level in tiff.series[0].levels]
+        if not all(map(np.array_equal, read, levels)) or len(read) != len(levels):
+            msg = "the labels do not read back as they were written"
+            raise OSError(msg)
+
+    return write_file(path, write, overwrite=overwrite, verify=verify)

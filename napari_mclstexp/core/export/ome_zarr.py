@@ -72,12 +72,22 @@ def write_ome_zarr(result: Result, path: Path, *, overwrite: bool = False) -> Pa
             },
         }
 
-    return write_folder(path, write, overwrite=overwrite)
+    def verify(folder: Path) -> None:
+        import zarr
+
+        root = zarr.open_group(folder, mode="r")
+        for where, levels in (("", pictures), (f"labels/{LABELS}/", masks)):
+            for i, level in enumerate(levels):
+                if not np.array_equal(np.asarray(root[f"{where}{i}"][...]), level):  # type: ignore[index]
+                    msg = "a level does not read back as it was written"
+                    raise OSError(msg)
+
+    return write_folder(path, write, overwrite=overwrite, verify=verify)
 
 
 def _levels(
-    picture: NDArray[np.uint8], labels: NDArray[np.uint16]
-) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint16]]]:
+    picture: NDArray[np.uint8], labels: NDArray[np.unsignedinteger]
+) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.unsignedinteger]]]:
     """Levels (c, y, x) of a picture and (y, x) of its labels: as many of both, which the format asks for."""
     pictures, masks = [picture], [labels]
     while max(*pictures[-1].shape[:2], *masks[-1].shape) > SMALLEST:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_mclstexp.core.figure import Heatmap, Scene, save_figure, whole
+from napari_mclstexp.core.figure import Heatmap, Scene, draw_figure, save_figure, whole
 from napari_mclstexp.core.limits import colour_limits
 
 if TYPE_CHECKING:
@@ -41,10 +41,17 @@ def write_picture(
     ExportError, GeneError
         The target cannot be written; the gene is not predicted.
     """
-    scene = Scene(whole(result), None, "filled", crosses=False)
-    if gene is not None:
-        values = result.believable(gene)
-        unit = result.provenance.normalisation
-        heatmap = Heatmap(gene, values, colour_limits(values), "viridis", unit)
-        scene = Scene(whole(result), heatmap, "hidden", crosses=True)
-    return save_figure(result, scene, path, dpi=dpi, overwrite=overwrite)
+    return save_figure(result, _scene(result, gene), path, dpi=dpi, overwrite=overwrite)
+
+
+def draw_png(result: Result, gene: str | None, dpi: int) -> bytes:
+    """The same picture as bytes of a PNG."""
+    return draw_figure(result, _scene(result, gene), ".png", dpi=dpi)
+
+
+def _scene(result: Result, gene: str | None) -> Scene:
+    if gene is None:
+        return Scene(whole(result), None, "filled", crosses=False)
+    values = result.believable(gene)
+    heatmap = Heatmap(gene, values, colour_limits(values), "viridis", result.provenance.normalisation)
+    return Scene(whole(result), heatmap, "hidden", crosses=True)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import base64
 import html
 import math
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_mclstexp.core.atomic import write_file
-from napari_mclstexp.core.export.picture import write_picture
+from napari_mclstexp.core.atomic import refuse_existing, write_bytes, write_text
+from napari_mclstexp.core.export.picture import draw_png
 from napari_mclstexp.core.genes import order_genes
 from napari_mclstexp.core.measures import parts_of, top_markers
 from napari_mclstexp.core.result import STATEMENT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from napari_mclstexp.core.result import Result
 
@@ -110,17 +109,13 @@ def write_report(result: Result, path: Path, *, genes: Sequence[str] = (), overw
     ExportError, GeneError
         The target cannot be written; a gene is not predicted.
     """
+    refuse_existing(path, overwrite=overwrite)
     report = gather(result, genes)
     if path.suffix.lower() == ".html":
-        text = as_html(report)
-        return write_file(path, lambda p: _write(p, text), overwrite=overwrite)
+        return write_text(path, as_html(report), overwrite=overwrite)
     from napari_mclstexp.core.export.report_pdf import draw_page
 
-    return write_file(path, lambda p: draw_page(report, p), overwrite=overwrite)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8", newline="\n")
+    return write_bytes(path, draw_page(report), overwrite=overwrite)
 
 
 def gather(result: Result, genes: Sequence[str] = ()) -> Report:
@@ -146,9 +141,9 @@ def gather(result: Result, genes: Sequence[str] = ()) -> Report:
         )
         for part in parts_of(result)
     )
-    maps = tuple((gene, result.reliability(gene), _picture(result, gene)) for gene in genes)
+    maps = tuple((gene, result.reliability(gene), draw_png(result, gene, DPI)) for gene in genes)
     facts = tuple((key.replace("_", " "), str(value)) for key, value in result.provenance.as_dict().items())
-    return Report(_picture(result, None), rows, maps, _trust(result), facts)
+    return Report(draw_png(result, None, DPI), rows, maps, _trust(result), facts)
 
 
 def as_html(report: Report) -> str:
@@ -179,11 +174,6 @@ def as_html(report: Report) -> str:
 
 def _inline(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
-
-
-def _picture(result: Result, gene: str | None) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        return write_picture(result, Path(folder) / "picture.png", gene=gene, dpi=DPI).read_bytes()
 
 
 def _trust(result: Result) -> tuple[str, ...]:

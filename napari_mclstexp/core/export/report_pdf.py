@@ -10,8 +10,6 @@ from napari_mclstexp.core.figure_text import fonts, shortened, wrapped
 from napari_mclstexp.core.result import STATEMENT
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.figure import Figure
 
     from napari_mclstexp.core.export.report import Report
@@ -26,8 +24,8 @@ LINE = 0.0135
 SMALL, TEXT, HEAD = 6.0, 8.0, 15.0
 
 
-def draw_page(report: Report, path: Path) -> None:
-    """Write the page as PDF."""
+def draw_page(report: Report) -> bytes:
+    """The page as PDF."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -42,7 +40,10 @@ def draw_page(report: Report, path: Path) -> None:
             y = _wrapped(figure, y, line, TEXT)
         facts = " · ".join(f"{key}: {value}" for key, value in report.facts if value)
         _wrapped(figure, y - 0.006, facts, SMALL, color="#555555")
-        figure.savefig(path, format="pdf", metadata={"Title": "mclSTExp report", "Subject": STATEMENT})
+        content = io.BytesIO()
+        about = {"Title": "mclSTExp report", "Subject": STATEMENT, "CreationDate": None}
+        figure.savefig(content, format="pdf", metadata=about)
+    return content.getvalue()
 
 
 def _say(figure: Figure, y: float, text: str, size: float, x: float = 0.0, **style: Any) -> None:

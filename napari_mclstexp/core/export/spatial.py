@@ -58,7 +58,17 @@ def write_spatialdata(result: Result, path: Path, *, overwrite: bool = False) ->
             warnings.simplefilter("ignore")  # of the libraries' own parts and formats
             data.write(folder)
 
-    return write_folder(path, write, overwrite=overwrite)
+    def verify(folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            read = spatialdata.read_zarr(folder)
+        if {name for _, name, _ in read.gen_elements()} != parts.keys() or not np.array_equal(
+            read.tables[TABLE].X, result.expression
+        ):
+            msg = "the folder does not read back as it was written"
+            raise OSError(msg)
+
+    return write_folder(path, write, overwrite=overwrite, verify=verify)
 
 
 def _elements(result: Result) -> dict[str, Any]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from napari_mclstexp.core.atomic import write_file
+from napari_mclstexp.core.atomic import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -102,17 +103,14 @@ class SymbolReport:
         ExportError
             The file exists already or cannot be written.
         """
-
-        def write(target: Path) -> None:
-            with target.open("w", encoding="utf-8", newline="") as file:
-                rows = csv.writer(file)
-                rows.writerow(["section", "symbol", "name", "status", "candidates"])
-                rows.writerows(
-                    [_plain(e.section), _plain(e.given), _plain(e.name), e.status, "|".join(e.candidates)]
-                    for e in self.entries
-                )
-
-        return write_file(path, write, overwrite=overwrite)
+        text = io.StringIO()
+        rows = csv.writer(text)
+        rows.writerow(["section", "symbol", "name", "status", "candidates"])
+        rows.writerows(
+            [_plain(e.section), _plain(e.given), _plain(e.name), e.status, "|".join(e.candidates)]
+            for e in self.entries
+        )
+        return write_text(path, text.getvalue(), overwrite=overwrite)
 
 
 _NAMED: tuple[Status, ...] = ("unknown", "approved", "ambiguous")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from napari_mclstexp.errors import SlideError
+from napari_mclstexp.errors import ExportError, SlideError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +48,19 @@ def fingerprint(*paths: Path) -> str:
         msg = f"{paths[0].name} cannot be read: {error.strerror}."
         raise SlideError(msg) from error
     return digest.hexdigest()
+
+
+def refuse_slide(target: Path, known: str, opened: Path | None = None) -> None:
+    """Raise ExportError where a target is the slide with this fingerprint, or the file that was opened."""
+    if not target.exists():
+        return
+    try:
+        is_slide = (opened is not None and target.samefile(opened)) or fingerprint(target) == known
+    except (SlideError, OSError):
+        return
+    if is_slide:
+        msg = f"{target.name} is the slide itself, which is never replaced. Choose another name."
+        raise ExportError(msg)
 
 
 def _update(digest: hashlib._Hash, path: Path) -> None:

@@ -18,11 +18,12 @@ from PIL import Image
 
 from napari_mclstexp.core import cache
 from napari_mclstexp.core.slide.around import Window, read_around
-from napari_mclstexp.errors import SlideError
+from napari_mclstexp.errors import ExportError, SlideError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from zarr.storage import MemoryStore, ZipStore
@@ -103,10 +104,11 @@ class PreparedLevels:
             yield 0, self._count()
             name = self._name()
             try:
-                with cache.making(name) as path:
+                with cache.making(name, self._verify) as path:
                     yield from self._fill(ZipStore(path, mode="w"))
-            except OSError as error:
-                log.warning("The cache cannot be written (%s); levels are kept in memory", error.strerror)
+            except (OSError, ExportError) as error:
+                why = getattr(error, "strerror", error)
+                log.warning("The cache cannot be written (%s); levels are kept in memory", why)
             if not self._found():
                 self._store = MemoryStore()
                 yield from self._fill(self._store)
@@ -177,7 +179,25 @@ class PreparedLevels:
         self._store = store
         return True
 
+    def _verify(self, path: Path) -> None:
+        """Raise OSError unless a file of the cache opens."""
+        from zarr.storage import ZipStore
+
+        store = ZipStore(path, mode="r")
+        try:
+            self._read(store)
+        except (zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
+            msg = "it does not read back as it was written"
+            raise OSError(msg) from error
+        finally:
+            store.close()
+
     def _open(self, store: ZipStore | MemoryStore) -> None:
+        arrays, self._holes = self._read(store)
+        self._arrays = arrays
+
+    def _read(self, store: ZipStore | MemoryStore) -> tuple[list[Any], list[Window]]:
+        """Levels in a store, and what could not be decoded of them."""
         import zarr
 
         group = zarr.open_group(store, mode="r")
@@ -188,8 +208,8 @@ class PreparedLevels:
         if [a.shape for a in arrays] != [(lv.height, lv.width, 3) for lv in self._levels]:  # type: ignore[union-attr]
             msg = "of another size"
             raise ValueError(msg)
-        self._holes = [tuple(hole) for hole in group[HOLES][:].tolist()] if HOLES in group else []  # type: ignore[index,union-attr]
-        self._arrays = arrays
+        holes = [tuple(hole) for hole in group[HOLES][:].tolist()] if HOLES in group else []  # type: ignore[index,union-attr]
+        return arrays, holes
 
     def _fill(self, store: ZipStore | MemoryStore) -> Generator[tuple[int, int], None, None]:
         import zarr
