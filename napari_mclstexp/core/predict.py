@@ -15,13 +15,13 @@ from napari_mclstexp.core.context import Around, Disc, Neighbours, Queries
 from napari_mclstexp.core.dense import by_region, dense_queries, share_of
 from napari_mclstexp.core.fitting_batch import Fitting
 from napari_mclstexp.core.how import choose_how, provenance_of
+from napari_mclstexp.core.interrupted import Unfinished, name_of
 from napari_mclstexp.core.patches import Field
 from napari_mclstexp.core.patchwise import patch_by_patch
 from napari_mclstexp.core.progress import Progress, heard
 from napari_mclstexp.core.result import Result
 from napari_mclstexp.core.slide.watch import Watch
 from napari_mclstexp.core.told import Told
-from napari_mclstexp.core.interrupted import Unfinished, name_of
 from napari_mclstexp.core.unread import check_some_read, unread_note
 from napari_mclstexp.errors import DeviceError
 

@@ -27,7 +27,7 @@ CHILD = """
 import sys
 from napari_mclstexp import cli
 from napari_mclstexp.core import interrupted
-unfinished.FIRST_S = 0.3
+interrupted.FIRST_S = 0.3
 cli.main(sys.argv[1:])
 """
 OPTIONS = {"grid": "60", "batch_size": 4, "device": "cpu", "backend": "torch", "domains": 2}
@@ -43,8 +43,8 @@ def kept(own_data: Path) -> Callable[[], list[Path]]:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts are written after every batch."""
-    monkeypatch.setattr(unfinished, "FIRST_S", 0.0)
-    monkeypatch.setattr(unfinished, "SHARE", 1e9)
+    monkeypatch.setattr(interrupted, "FIRST_S", 0.0)
+    monkeypatch.setattr(interrupted, "SHARE", 1e9)
 
 
 @pytest.fixture
@@ -194,4 +194,4 @@ def test_few_runs_are_kept(predicting: Callable, own_data: Path, monkeypatch: py
         until(steps, 8)
         steps.close()
     folders = [path for path in (own_data / "unfinished").iterdir() if path.is_dir()]
-    assert len(folders) == unfinished.KEPT_RUNS
+    assert len(folders) == interrupted.KEPT_RUNS
