@@ -19,7 +19,7 @@ PYTEST_ARGS ?=
 # Where benchmarks run the network: make bench DEVICE=cuda
 DEVICE      ?=
 
-.PHONY: help demo test bench reliability fuzz lint setup system sample-data wheel wheelhouse clean distclean
+.PHONY: help demo test bench reliability soak fuzz lint setup system sample-data wheel wheelhouse clean distclean
 
 help:  ## list the targets (the default)
 	@echo "Usage: make TARGET"
@@ -39,6 +39,12 @@ bench: system $(STAMP)  ## time it, beside peers that are installed, and hold ra
 
 reliability: $(STAMP)  ## run all bad inputs, and write the table of docs/reliability.md
 	$(PY) -m tests.reliability.report
+
+# Goes on where it stopped: make soak SOAK_ARGS="--minutes 30"
+SOAK_ARGS ?=
+soak: $(STAMP)  ## kill and break everything that is written, a thousand times; goes on where it stopped
+	nice -n 15 $(PY) -W ignore -m tests.writing.soak $(SOAK_ARGS)
+	HYPOTHESIS_PROFILE=soak $(PY) -m pytest -q tests/writing/test_inverse.py tests/reliability/test_any_bytes.py
 
 fuzz: $(STAMP)  ## fuzz the readers, FUZZ_SECONDS each (needs the extra fuzz)
 	sh tools/fuzz.sh $(PY)

@@ -11,54 +11,57 @@ from tests.writing.formats import FORMATS, NEW, OLD, content_of, left_over
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.writing.child import Writers
+    from tests.writing.child import Go, Writers
 
 DAMAGED = "neither the older nor the newer"
 
 
 class Held:
-    """Each format as it is when nothing fails, made when it is first asked for, and loaded by its reader.
+    """Each format as it is when nothing fails, and as its reader loads it.
 
     Parameters
     ----------
     writers : Writers
         Writes them.
     folder : pathlib.Path
-        Where to keep them.
+        Where to keep the older ones.
     """
 
     def __init__(self, writers: Writers, folder: Path) -> None:
         self._writers, self._folder = writers, folder
-        self._contents: dict[str, tuple[dict[str, bytes], dict[str, bytes]]] = {}
+        self._newer: dict[str, dict[str, bytes]] = {}
 
-    def contents(self, name: str) -> tuple[dict[str, bytes], dict[str, bytes]]:
-        """Older and newer."""
-        if name not in self._contents:
-            read, folders = FORMATS[name].read, []
-            for which in (OLD, NEW):
-                folder = self._folder / f"{name}-{which}"
-                folder.mkdir()
-                if (name, which) != ("cache-levels", OLD):
-                    ending = self._writers.write(name, folder, which)
-                    assert not ending.error, f"{ending.error}: {ending.said}"
-                    read(folder)
-                folders.append(folder)
-            older, newer = (content_of(folder) for folder in folders)
-            assert older != newer
-            self._contents[name] = older, newer
-        return self._contents[name]
+    def _older(self, name: str) -> Path:
+        folder = self._folder / name
+        if not folder.exists():
+            folder.mkdir()
+            if name != "cache-levels":  # of which there is no older
+                ending = self._writers.write(name, folder, OLD)
+                assert not ending.error, f"{ending.error}: {ending.said}"
+                FORMATS[name].read(folder)
+        return folder
+
+    def learn(self, name: str, folder: Path, go: Go) -> None:
+        """Let the newer be written over the older, and keep in mind what it is."""
+        self.lay(name, folder)
+        ending = go()
+        assert not ending.error, f"{ending.error}: {ending.said}"
+        FORMATS[name].read(folder)
+        self._newer[name] = content_of(folder)
+        assert self.state(name, folder) == NEW
 
     def lay(self, name: str, folder: Path) -> None:
         """Lay the older into a folder, which is emptied first."""
-        self.contents(name)
+        older = self._older(name)
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(self._folder / f"{name}-{OLD}", folder)
+        shutil.copytree(older, folder)
 
     def state(self, name: str, folder: Path) -> int | str:
         """Which of the two a folder holds; `DAMAGED` where neither."""
-        older, newer = self.contents(name)
         found = content_of(folder)
-        return OLD if found == older else NEW if found == newer else DAMAGED
+        if found == content_of(self._older(name)):
+            return OLD
+        return NEW if found == self._newer.get(name) else DAMAGED
 
     def after_start(self, name: str, folder: Path) -> int | str:
         """Which of the two a folder holds after the next start; or what is wrong there."""

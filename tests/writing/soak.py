@@ -1,0 +1,137 @@
+"""Kills by the thousand and every fault, split over as many runs as it takes: ``make soak``.
+
+What was reached is kept in ``build/soak-writes.json``, and stands as a table in docs/reliability.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from napari_mclstexp.core.atomic import write_text
+from tests.reliability.report import machine
+from tests.writing.child import Writers
+from tests.writing.conftest import build_shim
+from tests.writing.faults import break_each
+from tests.writing.formats import FORMATS, NEW, ROOT
+from tests.writing.held import Held
+from tests.writing.kills import Kills, kill
+
+COUNTS = ROOT / "build" / "soak-writes.json"
+PAGE = ROOT / "docs" / "reliability.md"
+BEGIN, END = "<!-- writes: begin, made by make soak -->", "<!-- writes: end -->"
+GOAL = 1000
+ROUND = 25
+"""Kills of a format before the next one's turn, and before counts are kept."""
+
+
+def main() -> int:
+    """Go on where the last run stopped; 1 where something was lost."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=GOAL, help="of each format, in all runs together")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="that this run may take")
+    parser.add_argument("--formats", nargs="*", choices=FORMATS, default=list(FORMATS))
+    parser.add_argument("--table", action="store_true", help="only write the table of what was reached")
+    options = parser.parse_args()
+    counts = json.loads(COUNTS.read_text(encoding="utf-8")) if COUNTS.exists() else {}
+    if not options.table:
+        end = time.monotonic() + 60 * options.minutes
+        with tempfile.TemporaryDirectory(prefix="mclstexp-soak-") as folder:
+            soak(Path(folder), counts, options.formats, options.kills, end)
+    text = table(counts, options.kills)
+    before = PAGE.read_text(encoding="utf-8")
+    head, _, rest = before.partition(BEGIN)
+    write_text(PAGE, f"{head}{BEGIN}\n{text}{END}{rest.partition(END)[2]}", overwrite=True)
+    return int(any(told["lost"] for told in counts.values()))
+
+
+def soak(folder: Path, counts: dict[str, Any], names: list[str], goal: int, end: float) -> None:
+    """Break and kill format by format, in turns, until the goal or the end of the time is reached."""
+    shim = build_shim(folder)
+    writers = Writers(shim)
+    (folder / "held").mkdir()
+    held, chance = Held(writers, folder / "held"), random.Random()
+    try:
+        while time.monotonic() < end:
+            left = [name for name in names if _of(counts, name)["kills"] < goal]
+            unbroken = [name for name in names if shim is not None and not _of(counts, name)["faults"]]
+            if not left and not unbroken:
+                break
+            for name in names:
+                if time.monotonic() >= end:
+                    break
+                told = _of(counts, name)
+                if name not in left and name not in unbroken:
+                    continue
+                _go_on(writers, held, name, folder / "t", chance, goal, told, breaks=name in unbroken)
+                told["when"] = f"{datetime.now().astimezone():%d %B %Y}"
+                print(name, {k: v for k, v in told.items() if k != "told"}, *told["told"][-3:], flush=True)
+                COUNTS.parent.mkdir(exist_ok=True)
+                write_text(COUNTS, json.dumps(counts, indent=1), overwrite=True)
+    finally:
+        writers.close()
+
+
+def _go_on(
+    writers: Writers,
+    held: Held,
+    name: str,
+    folder: Path,
+    chance: random.Random,
+    goal: int,
+    told: dict[str, Any],
+    *,
+    breaks: bool,
+) -> None:
+    """Some kills of a format, and all its faults where they were not tried yet."""
+    held.lay(name, folder)
+    with writers.ready(name, folder, NEW) as go:
+        held.learn(name, folder, go)
+        so_far = Kills(**{key: told[key] for key in Kills().as_dict()})
+        lost = kill(go, held, name, folder, chance, min(ROUND, goal - so_far.kills), so_far)
+        told |= so_far.as_dict() | {"told": told["told"] + lost}
+        if breaks:
+            tried, wrong = break_each(go, held, name, folder)
+            told |= {"faults": tried, "violations": len(wrong), "told": told["told"] + wrong}
+
+
+def _of(counts: dict[str, Any], name: str) -> dict[str, Any]:
+    return counts.setdefault(name, Kills().as_dict() | {"faults": 0, "violations": 0, "told": [], "when": ""})
+
+
+def table(counts: dict[str, Any], goal: int) -> str:
+    """What was reached, in Markdown."""
+    lines = [
+        "| what is written | killed | before it was in place | swap brought to an end | lost or torn "
+        "| calls failed | violations |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    keys = ("kills", "before", "absent", "lost", "faults", "violations")
+    for name in FORMATS:
+        told = _of(counts, name)
+        lines.append(f"| {name} | " + " | ".join(f"{told[key]:,}" for key in keys) + " |")
+    sums = {key: sum(_of(counts, name)[key] for name in FORMATS) for key in keys}
+    lines.append("| **all** | " + " | ".join(f"{sums[key]:,}" for key in keys) + " |")
+    reached = sum(_of(counts, name)["kills"] >= goal for name in FORMATS)
+    broken = sum(_of(counts, name)["faults"] > 0 for name in FORMATS)
+    days = sorted({told["when"] for told in counts.values() if told["when"]})
+    lines += [
+        "",
+        f"{reached} of {len(FORMATS)} have the {goal:,} kills that are the goal; of {broken} each single "
+        "call was made to fail.",
+        "",
+        f"Made on {' and '.join(days) or 'no day yet'}: {machine()}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
