@@ -56,7 +56,7 @@ FAST = "fused" if DEVICE.type == "cpu" else "half"
 """A backend that needs no preparation."""
 ROUNDS = 3
 LOOP_BATCH = 128
-SPOTS = {224: 192, 112: 512}
+SPOTS = {224: 384, 112: 1024}
 """By pixels a side of a patch: how many spots."""
 
 
