@@ -140,7 +140,7 @@ def write_files(files: Sequence[tuple[Path, Step, Step]], *, overwrite: bool = F
     for target, _, _ in files:
         _refuse(target, folder=False, overwrite=overwrite)
     targets = [target for target, _, _ in files]
-    with _told(targets[0]), replacing_all(targets, overwrite=overwrite) as all_names:
+    with _told(targets[-1]), replacing_all(targets, overwrite=overwrite) as all_names:
         for names, (_, write, verify) in zip(all_names, files, strict=True):
             write(names.part)
             verify(names.part)

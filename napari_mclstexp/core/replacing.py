@@ -19,6 +19,10 @@ SWAPS = 20
 """How often a folder is swapped anew because another process swapped it meanwhile."""
 
 
+class _HalfDone(ExportError):
+    """Some of several files were replaced, which could not be undone; their mark says what is to follow."""
+
+
 @contextmanager
 def replacing_all(targets: Sequence[Path], *, overwrite: bool) -> Iterator[list[Names]]:
     """Give names to write to; what is there at the block's end is flushed, and takes the targets' places."""
@@ -27,6 +31,7 @@ def replacing_all(targets: Sequence[Path], *, overwrite: bool) -> Iterator[list[
         repair(folder)
     stem = new_stem()
     writes = [(Names.beside(place, stem), place) for place in places]
+    half_done = False
     try:
         yield [names for names, _ in writes]
         for names, place in writes:
@@ -39,8 +44,11 @@ def replacing_all(targets: Sequence[Path], *, overwrite: bool) -> Iterator[list[
             _swap(*writes[0], overwrite=overwrite)
         else:
             _replace(writes)
+    except _HalfDone:
+        half_done = True
+        raise
     finally:
-        for names, place in writes:
+        for names, place in () if half_done else writes:
             _clear(names, place)
 
 
@@ -69,17 +77,28 @@ def _replace(writes: Sequence[tuple[Names, Path]]) -> None:
         for folder in folders:
             flush_folder(folder)
     except OSError as error:
+        try:
+            _undo(writes, kept)
+        except OSError as also:
+            place = writes[-1][1]
+            if swap.exists():
+                raise _HalfDone(_half(place, error)) from also
+            raise ExportError(_unsure(place, error)) from also
         remove(swap)
-        for (names, place), how in zip(writes, kept, strict=True):
-            if os.path.lexists(names.part):
-                continue  # not replaced yet
-            if how is None:
-                raise ExportError(_unsure(place, error)) from error
-            if how:
-                os.replace(names.old, place)  # noqa: PTH105
-            else:
-                place.unlink()
         raise
+
+
+def _undo(writes: Sequence[tuple[Names, Path]], kept: list[bool | None]) -> None:
+    """Bring back what those targets were that were replaced."""
+    for (names, place), how in zip(writes, kept, strict=True):
+        if os.path.lexists(names.part):
+            continue  # not replaced yet
+        if how is None:
+            raise OSError
+        if how:
+            os.replace(names.old, place)  # noqa: PTH105
+        else:
+            place.unlink()
 
 
 def _keep(names: Names, place: Path) -> bool | None:
@@ -158,6 +177,13 @@ def _unsure(place: Path, error: OSError) -> str:
     return (
         f"{place.name} was replaced, but the disk does not confirm it ({error.strerror}): a power cut could "
         "still undo it. Look after the disk, then write it again."
+    )
+
+
+def _half(place: Path, error: OSError) -> str:
+    return (
+        f"{place.name} and what belongs to it were replaced in part ({error.strerror}), which could not be "
+        "undone. All of it is on the disk: the next start of this program brings it to an end."
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import signal
@@ -236,6 +237,9 @@ def warm() -> None:
     torch.set_num_threads(1)
     results()
     bundles()
+    gc.collect()
+    gc.freeze()  # a fork shares what is never collected
+    gc.disable()
 
 
 def _come_to(answers: int, order: dict[str, Any]) -> None:

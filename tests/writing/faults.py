@@ -20,7 +20,7 @@ SILENT = ("cache-choice", "cache-levels")
 
 
 def break_each(
-    go: Go, held: Held, name: str, folder: Path, share: int | None = None
+    go: Go, held: Held, name: str, folder: Path, counts: dict[str, int], share: int | None = None
 ) -> tuple[int, list[str]]:
     """Let each write, fsync, rename and open of a format fail: by itself, and with all that follow.
 
@@ -34,6 +34,8 @@ def break_each(
         Of the format.
     folder : pathlib.Path
         Is emptied again and again.
+    counts : dict of str to int
+        How many calls of each kind a writer makes.
     share : int, optional
         How many of each call, from the first to the last, and of those that follow the first alone; all by
         default.
@@ -47,8 +49,6 @@ def break_each(
     """
     told: list[str] = []
     tried = 0
-    held.lay(name, folder)
-    counts = go().counts or {}
     for call in CALLS:
         for nth in _some(counts[call], share):
             for last in (nth, EVERY) if share is None or nth == 1 else (nth,):
@@ -62,6 +62,9 @@ def break_each(
 
 def violation(held: Held, name: str, folder: Path, ending: Ending) -> str:
     """What is wrong after a write in which something failed; empty where nothing is."""
+    if "brings it to an end" in ending.said:
+        state = held.after_start(name, folder)
+        return "" if state in (OLD, NEW) else f"after the next start {state}"
     state = held.state(name, folder)
     if left := left_over(folder):
         return f"left over {left}"

@@ -11,7 +11,7 @@ from tests.writing.formats import FORMATS, NEW, OLD, content_of, left_over
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.writing.child import Go, Writers
+    from tests.writing.child import Ending, Go, Writers
 
 DAMAGED = "neither the older nor the newer"
 
@@ -41,14 +41,19 @@ class Held:
                 FORMATS[name].read(folder)
         return folder
 
-    def learn(self, name: str, folder: Path, go: Go) -> None:
-        """Let the newer be written over the older, and keep in mind what it is."""
+    def learn(self, name: str, folder: Path, go: Go) -> Ending:
+        """Let the newer be written over the older, and keep in mind what it is; returns how that went."""
         self.lay(name, folder)
         ending = go()
         assert not ending.error, f"{ending.error}: {ending.said}"
         FORMATS[name].read(folder)
         self._newer[name] = content_of(folder)
         assert self.state(name, folder) == NEW
+        return ending
+
+    def largest(self, name: str) -> int:
+        """Bytes of the largest file of the newer."""
+        return max(map(len, self._newer[name].values()))
 
     def lay(self, name: str, folder: Path) -> None:
         """Lay the older into a folder, which is emptied first."""

@@ -46,7 +46,14 @@ class Kills:
 
 
 def kill(
-    go: Go, held: Held, name: str, folder: Path, chance: random.Random, kills: int, so_far: Kills
+    go: Go,
+    held: Held,
+    name: str,
+    folder: Path,
+    seconds: float,
+    chance: random.Random,
+    kills: int,
+    so_far: Kills,
 ) -> list[str]:
     """Kill writers of a format, and add to its counts.
 
@@ -60,6 +67,8 @@ def kill(
         Of the format.
     folder : pathlib.Path
         Is emptied again and again.
+    seconds : float
+        That a writer takes.
     chance : random.Random
         Gives the moments.
     kills : int
@@ -74,8 +83,6 @@ def kill(
     """
     told: list[str] = []
     wanted = so_far.kills + kills
-    held.lay(name, folder)
-    seconds = go().seconds
     while so_far.kills < wanted:
         held.lay(name, folder)
         ending = go(kill_after=chance.uniform(0, seconds))

@@ -93,12 +93,13 @@ def _go_on(
     """Some kills of a format, and all its faults where they were not tried yet."""
     held.lay(name, folder)
     with writers.ready(name, folder, NEW) as go:
-        held.learn(name, folder, go)
+        whole = held.learn(name, folder, go)
         so_far = Kills(**{key: told[key] for key in Kills().as_dict()})
-        lost = kill(go, held, name, folder, chance, min(ROUND, goal - so_far.kills), so_far)
+        some = min(ROUND, goal - so_far.kills)
+        lost = kill(go, held, name, folder, whole.seconds, chance, some, so_far)
         told |= so_far.as_dict() | {"told": told["told"] + lost}
         if breaks:
-            tried, wrong = break_each(go, held, name, folder)
+            tried, wrong = break_each(go, held, name, folder, whole.counts or {})
             told |= {"faults": tried, "violations": len(wrong), "told": told["told"] + wrong}
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.writing.child import Fault
 from tests.writing.faults import break_each, violation
-from tests.writing.formats import FORMATS, NEW, OLD, content_of, left_over
+from tests.writing.formats import FORMATS, NEW, OLD, left_over
 from tests.writing.kills import Kills, kill
 from tests.writing.order import Strace, out_of_order
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from tests.writing.child import Go, Writers
     from tests.writing.held import Held
 
-KILLS, SHARE = 5, 3
-COSTLY = {"spatialdata": 1, "zarr": 1, "ome-zarr": 2, "bundle": 2, "cache-levels": 2}
-"""Of which fewer calls are broken: the first of each, and the last."""
+KILLS, SHARE = 5, 2
+COSTLY = {"spatialdata": 1, "zarr": 1}
+"""Of which only the first of each call is broken."""
 SWAPPED = ("bundle", "csv", "h5ad")
 
 
@@ -46,12 +46,18 @@ class At:
         Of :meth:`.child.Writers.ready`.
     forker : int
         Process from which the writers are forked.
+    seconds : float
+        That one takes.
+    counts : dict of str to int
+        How many calls of each kind it makes.
     """
 
     name: str
     folder: Path
     go: Go
     forker: int
+    seconds: float
+    counts: dict[str, int]
 
 
 @pytest.fixture(scope="module", params=FORMATS)
@@ -62,8 +68,8 @@ def at(
     name, folder = request.param, tmp_path_factory.mktemp("at") / "t"
     held.lay(name, folder)
     with writers.ready(name, folder, NEW) as go:
-        held.learn(name, folder, go)
-        yield At(name, folder, go, writers.forker)
+        whole = held.learn(name, folder, go)
+        yield At(name, folder, go, writers.forker, whole.seconds, whole.counts or {})
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +80,8 @@ def counted() -> dict[str, Kills]:
 
 def test_killed_at_random_moments(at: At, held: Held, counted: dict[str, Kills]) -> None:
     counts = counted.setdefault(at.name, Kills())
-    told = kill(at.go, held, at.name, at.folder, random.Random(at.name), KILLS, counts)
+    chance = random.Random(at.name)
+    told = kill(at.go, held, at.name, at.folder, at.seconds, chance, KILLS, counts)
     assert told == []
     assert counts.kills == KILLS
 
@@ -82,7 +89,7 @@ def test_killed_at_random_moments(at: At, held: Held, counted: dict[str, Kills])
 def test_whichever_call_fails(at: At, held: Held, shim: Path | None) -> None:
     if shim is None:
         pytest.skip("no C compiler (cc), by which the library is made that lets system calls fail")
-    tried, told = break_each(at.go, held, at.name, at.folder, COSTLY.get(at.name, SHARE))
+    tried, told = break_each(at.go, held, at.name, at.folder, at.counts, COSTLY.get(at.name, SHARE))
     assert told == []
     assert tried >= 8
 
@@ -93,12 +100,9 @@ def test_killed_at_each_rename_and_flush(at: At, held: Held, shim: Path | None) 
         pytest.skip("no C compiler (cc), by which the library is made that kills at a system call")
     if at.name not in SWAPPED:
         pytest.skip("one of each kind is enough: a file, two that belong together, a folder")
-    held.lay(at.name, at.folder)
-    counts = at.go().counts
-    assert counts is not None
     states = []
     for call in ("rename", "fsync"):
-        for nth in range(1, counts[call] + 1):
+        for nth in range(1, at.counts[call] + 1):
             held.lay(at.name, at.folder)
             assert at.go(fault=Fault(call, nth, nth, 0)).error == "killed"
             states.append(held.after_start(at.name, at.folder))
@@ -108,10 +112,7 @@ def test_killed_at_each_rename_and_flush(at: At, held: Held, shim: Path | None) 
 def test_a_full_disk(at: At, held: Held) -> None:
     """As large as half of the largest file that is to be written, a file may be."""
     held.lay(at.name, at.folder)
-    at.go()
-    room = max(map(len, content_of(at.folder).values())) // 2
-    held.lay(at.name, at.folder)
-    ending = at.go(most_bytes=room)
+    ending = at.go(most_bytes=held.largest(at.name) // 2)
     assert violation(held, at.name, at.folder, ending) == ""
     assert held.state(at.name, at.folder) == OLD
     assert left_over(at.folder) == []
