@@ -18,8 +18,11 @@ DEMO_ARGS   ?=
 PYTEST_ARGS ?=
 # Where benchmarks run the network: make bench DEVICE=cuda
 DEVICE      ?=
+# How often make soak-cycles goes round, and for how long at most, s.
+CYCLES         ?= 500
+CYCLES_SECONDS ?= 14400
 
-.PHONY: help demo test bench reliability fuzz lint setup system sample-data wheel wheelhouse clean distclean
+.PHONY: help demo test bench reliability soak-cycles fuzz lint setup system sample-data wheel wheelhouse clean distclean
 
 help:  ## list the targets (the default)
 	@echo "Usage: make TARGET"
@@ -39,6 +42,9 @@ bench: system $(STAMP)  ## time it, beside peers that are installed, and hold ra
 
 reliability: $(STAMP)  ## run all bad inputs, and write the table of docs/reliability.md
 	$(PY) -m tests.reliability.report
+
+soak-cycles: system $(STAMP)  ## open, predict, cancel and close CYCLES (500) times, for CYCLES_SECONDS at most
+	sh tools/setup.sh display $(PY) -m tests.reliability.cycles $(CYCLES) $(CYCLES_SECONDS)
 
 fuzz: $(STAMP)  ## fuzz the readers, FUZZ_SECONDS each (needs the extra fuzz)
 	sh tools/fuzz.sh $(PY)
