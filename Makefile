@@ -18,8 +18,12 @@ DEMO_ARGS   ?=
 PYTEST_ARGS ?=
 # Where benchmarks run the network: make bench DEVICE=cuda
 DEVICE      ?=
+# How often make soak-cycles goes round, and for how long at most, s.
+CYCLES         ?= 500
+CYCLES_SECONDS ?= 14400
 
-.PHONY: help demo test bench reliability soak fuzz lint setup system sample-data wheel wheelhouse clean distclean
+.PHONY: help demo test bench reliability soak soak-cycles fuzz lint setup system sample-data wheel wheelhouse \
+  clean distclean
 
 help:  ## list the targets (the default)
 	@echo "Usage: make TARGET"
@@ -45,6 +49,9 @@ SOAK_ARGS ?=
 soak: $(STAMP)  ## kill and break everything that is written, a thousand times; goes on where it stopped
 	nice -n 15 $(PY) -W ignore -m tests.writing.soak $(SOAK_ARGS)
 	HYPOTHESIS_PROFILE=soak $(PY) -m pytest -q tests/writing/test_inverse.py tests/reliability/test_any_bytes.py
+
+soak-cycles: system $(STAMP)  ## open, predict, cancel and close CYCLES (500) times, for CYCLES_SECONDS at most
+	sh tools/setup.sh display $(PY) -m tests.reliability.cycles $(CYCLES) $(CYCLES_SECONDS)
 
 fuzz: $(STAMP)  ## fuzz the readers, FUZZ_SECONDS each (needs the extra fuzz)
 	sh tools/fuzz.sh $(PY)

@@ -10,11 +10,13 @@ import hashlib
 import json
 import re
 import shutil
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from napari_mclstexp.core.atomic import make_folder, write_text
 from napari_mclstexp.core.domain_history import History, edit_as_dict, edit_from_dict
@@ -23,7 +25,7 @@ from napari_mclstexp.core.remembered import data_folder
 from napari_mclstexp.errors import MclstexpError, ResultError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from napari_mclstexp.core.result import Result
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 KEPT_SLIDES = 30
 """Of more slides than these, what was kept longest ago goes."""
+WAIT_S = 10.0
+"""How long another window is waited for that reads or writes the same work."""
 MAX_STATE_BYTES = 50_000_000
 RESULT, STATE = "result.h5ad", "state.json"
 
@@ -128,6 +132,35 @@ def keep_result(fingerprint: str, result: Result) -> None:
     _tidy(folder)
 
 
+def keep_work(fingerprint: str, result: Result, state: State, history: History | None, *, anew: bool) -> None:
+    """Keep prediction and state as a whole: of two windows on one slide, that of the last one is kept.
+
+    Parameters
+    ----------
+    fingerprint : str
+        The slide's.
+    result : Result
+        The prediction, with its domains as they were edited.
+    state : State
+        Gene and view.
+    history : History or None
+        Edits of the domains.
+    anew : bool
+        Whether the prediction is another one than this window kept before. It is written again, too, where
+        another window's is kept now.
+
+    Raises
+    ------
+    ExportError
+        It cannot be written.
+    """
+    made = _as_made(result, history)
+    with _alone(fingerprint):
+        if anew or _kept_mark(fingerprint) != _mark(made):
+            keep_result(fingerprint, made)
+        keep_state(fingerprint, state, history, result)
+
+
 def keep_state(fingerprint: str, state: State, history: History | None, result: Result) -> None:
     """Keep gene, view and edits of the domains beside the prediction that they belong to.
 
@@ -141,7 +174,7 @@ def keep_state(fingerprint: str, state: State, history: History | None, result: 
         "schema_version": SCHEMA_VERSION,
         "when": datetime.now().astimezone().isoformat(timespec="seconds"),
         "spots": len(result.grid),
-        "of": _mark(result),
+        "of": _mark(_as_made(result, history)),
         "state": asdict(state),
         "done": [edit_as_dict(e) for e in history.done] if history else [],
         "undone": [edit_as_dict(e) for e in history.undone] if history else [],
@@ -171,6 +204,11 @@ def load_work(fingerprint: str) -> Work:
     ResultError
         It cannot be read.
     """
+    with _alone(fingerprint):
+        return _load(fingerprint)
+
+
+def _load(fingerprint: str) -> Work:
     from napari_mclstexp.core.result_file import load_result
 
     folder = folder_of(fingerprint)
@@ -203,10 +241,40 @@ def load_work(fingerprint: str) -> Work:
     return Work(result, history, state)
 
 
+@contextmanager
+def _alone(fingerprint: str) -> Iterator[None]:
+    """Let no other window write or read the work on a slide meanwhile; wait for it a while, not for ever."""
+    folder = folder_of(fingerprint)
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"), thread_local=False)
+    with suppress(OSError, Timeout):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=WAIT_S)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _as_made(result: Result, history: History | None) -> Result:
+    """The prediction before its domains were edited."""
+    return result if history is None else result.with_domains(history.start)
+
+
+def _kept_mark(fingerprint: str) -> str:
+    """Mark of the prediction that is kept; empty where none is."""
+    folder = folder_of(fingerprint)
+    try:
+        return str(_told(folder)["of"]) if (folder / RESULT).is_file() else ""
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+
+
 def _mark(result: Result) -> str:
-    """Tells one prediction from another."""
+    """Tells one prediction from another, and the same one with other domains."""
     found = hashlib.sha256(np.ascontiguousarray(result.expression).tobytes())
     found.update(np.ascontiguousarray(result.grid.centres_px).tobytes())
+    if result.domains is not None:
+        found.update(np.ascontiguousarray(result.domains.labels, dtype=np.int32).tobytes())
     return found.hexdigest()
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer
 
-from napari_mclstexp.core.saved import State, keep_result, keep_state
+from napari_mclstexp.core.saved import State, keep_work
 from napari_mclstexp.gui.slides import spatial
 
 if TYPE_CHECKING:
@@ -84,12 +84,9 @@ class Autosave(QObject):
         same = same and self._kept.domains is made.domains
         self._kept = made
 
-        def work() -> None:
-            if not same:
-                keep_result(fingerprint, made)
-            keep_state(fingerprint, state, history, result)
-
-        self._jobs.aside(work, lambda _: None)
+        self._jobs.aside(
+            lambda: keep_work(fingerprint, result, state, history, anew=not same), lambda _: None
+        )
 
     def _state(self) -> State:
         session, camera = self._session, self._viewer.scene.camera

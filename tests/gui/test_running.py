@@ -67,6 +67,48 @@ def test_cancel(ready: Window) -> None:
     )
 
 
+def test_a_second_job_meanwhile_is_refused_with_one_line(ready: Window, tmp_path: Path) -> None:
+    """Its button cannot be pressed; where it is asked for all the same, one line says why not."""
+    window, dock = ready, ready.dock
+    window.predict()
+    window.set_pitch(FINE_UM)
+    window.press_predict()
+    window.wait_spots(50)
+    for widget in (window.predict_button, dock.export_panel.export_button, dock.domain_panel.find):
+        assert not widget.isEnabled()
+    target = tmp_path / "spots.csv"
+    dock.export_panel.export_requested.emit(target, True)
+    window.settle()
+    assert window.said() == ["Something is still running. Wait for it, or cancel it."]
+    assert dock.session.job.predicting, "the first one goes on"
+    window.click(dock.predict_panel.cancel_button)
+    window.wait_idle(15_000)
+    assert not target.exists()
+    window.export(target)
+    assert target.exists(), "the next one works"
+
+
+def test_an_interrupted_run_goes_on(ready: Window, own_data: Path) -> None:
+    window, panel = ready, ready.dock.predict_panel
+    window.set_pitch(FINE_UM)
+    window.press_predict()
+    window.qtbot.waitUntil(lambda: list(own_data.glob("unfinished/*/[0-9]*")) != [], timeout=60_000)
+    window.click(panel.cancel_button)
+    window.wait_idle(15_000)
+    window.press_predict()
+    window.wait_spots(1)
+    window.qtbot.waitUntil(lambda: "taken from the interrupted run" in panel.stage.text(), timeout=30_000)
+    stage = panel.stage
+    window.qtbot.waitUntil(
+        lambda: stage.height() >= stage.heightForWidth(stage.width())
+    )  # nothing is cut off
+    assert stage.width() <= panel.width()
+    window.shot("resumed_run")
+    window.click(panel.cancel_button)
+    window.wait_idle(15_000)
+    assert window.notes() == []
+
+
 def test_window_closed_in_mid_run(ready: Window) -> None:
     ready.set_pitch(FINE_UM)
     ready.press_predict()

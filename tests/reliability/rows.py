@@ -75,12 +75,12 @@ ROWS = {
     70: "slide path in an .h5ad that leads out",
 }
 
-NOWHERE = "no test yet"
 WRITING, TARGETS = "tests/writing/test_formats.py", "tests/writing/test_targets.py"
 ELSEWHERE = {
-    43: "the limit of address space under which all cases run",
-    47: NOWHERE, 48: "tests/core/test_prediction.py, tests/gui/test_running.py",
+    43: "the limit of address space under which all cases run; tests/core/test_room.py",
+    47: "test_runs_apart.py, tests/core/test_interrupted.py, tests/gui/test_running.py",
+    48: "tests/core/test_prediction.py, tests/gui/test_running.py",
     49: "tests/gui/test_running.py", 50: "tests/gui/test_layers.py, test_running.py",
-    51: "tests/gui/test_bad_input.py", 52: WRITING, 53: TARGETS, 54: TARGETS, 55: TARGETS, 56: TARGETS,
+    51: "tests/gui/test_telling.py, test_bad_input.py", 52: WRITING, 53: TARGETS, 54: TARGETS, 55: TARGETS, 56: TARGETS,
     58: WRITING, 59: WRITING, 61: TARGETS, 64: TARGETS, 65: "tests/writing/test_canaries.py",
 }  # fmt: skip
