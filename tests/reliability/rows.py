@@ -81,6 +81,7 @@ ELSEWHERE = {
     47: "test_runs_apart.py, tests/core/test_interrupted.py, tests/gui/test_running.py",
     48: "tests/core/test_prediction.py, tests/gui/test_running.py",
     49: "tests/gui/test_running.py", 50: "tests/gui/test_layers.py, test_running.py",
-    51: "tests/gui/test_telling.py, test_bad_input.py", 52: WRITING, 53: TARGETS, 54: TARGETS, 55: TARGETS, 56: TARGETS,
+    51: "tests/gui/test_telling.py, test_bad_input.py",
+    52: WRITING, 53: TARGETS, 54: TARGETS, 55: TARGETS, 56: TARGETS,
     58: WRITING, 59: WRITING, 61: TARGETS, 64: TARGETS, 65: "tests/writing/test_canaries.py",
 }  # fmt: skip
