@@ -292,6 +292,7 @@ class MclstexpDock(QWidget):
         for part in (*parts, *drawn, self.panning, self.side, self.layers):
             part.disconnect()
         self.jobs.close()
+        self.session.bundles = {}  # a model is large, and Qt may keep hold of the session
         # Its parts go now: at the program's end, PyQt could destroy them in an order that crashes.
         self._inside.deleteLater()
         QCoreApplication.sendPostedEvents(self._inside, QEvent.Type.DeferredDelete.value)
