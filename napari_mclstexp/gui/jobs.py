@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
+from superqt.utils import create_worker as create_light_worker
 
 from napari_mclstexp.core.progress import Enough
 from napari_mclstexp.errors import DeviceMemoryError
@@ -106,6 +107,9 @@ class Jobs:
                 self._session.set_job(running=True, progress=step, asked_by=asked_by)
 
         def returned(outcome: _Outcome) -> None:
+            # napari keeps every worker, for its list of tasks; and what a worker calls would stay with it.
+            worker.yielded.disconnect(progressed)
+            worker.returned.disconnect(returned)
             if self._closed:
                 return
             current = generation == self._session.generation
@@ -121,7 +125,7 @@ class Jobs:
 
         log.info("The job of step %s begins", asked_by)
         self._session.set_job(running=True, asked_by=asked_by)
-        create_worker(run, _connect={"yielded": progressed, "returned": returned})
+        worker = create_worker(run, _connect={"yielded": progressed, "returned": returned})
         return True
 
     def aside(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
@@ -158,7 +162,7 @@ class Jobs:
             else:
                 take(outcome.value)
 
-        create_worker(run, _connect={"returned": returned})
+        create_light_worker(run, _connect={"returned": returned})
 
     def stop_here(self) -> None:
         """Ask a running prediction to end with what it has done."""

@@ -7,7 +7,6 @@ import traceback
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari.qt.threading import create_worker
 from napari.utils.notifications import (
     ErrorNotification,
     Notification,
@@ -25,6 +24,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QVBoxLayout,
 )
+from superqt.utils import create_worker
 
 from napari_mclstexp.core.discreet import discreet
 from napari_mclstexp.core.log import start_log
