@@ -140,20 +140,21 @@ class Jobs:
         """
         if self._closed:
             return
-        generation, finished = self._session.generation, threading.Event()
+        generation, finished, tasks = self._session.generation, threading.Event(), [work]
         self._asides[finished] = (
             done  # not in what the worker holds: Qt lets go of that late, and of a viewer
         )
 
         def run() -> _Outcome:
             try:
-                return _Outcome(value=work())
+                return _Outcome(value=tasks.pop()())
             except Exception as error:  # noqa: BLE001 - handed to the main thread, which tells of it
                 return _Outcome(error=error)
             finally:
                 finished.set()
 
         def returned(outcome: _Outcome) -> None:
+            worker.returned.disconnect(returned)  # a worker can stay with Python's warnings for good
             take = self._asides.pop(finished, None)
             if self._closed or generation != self._session.generation or take is None:
                 return
@@ -162,7 +163,7 @@ class Jobs:
             else:
                 take(outcome.value)
 
-        create_light_worker(run, _connect={"returned": returned})
+        worker = create_light_worker(run, _connect={"returned": returned})
 
     def stop_here(self) -> None:
         """Ask a running prediction to end with what it has done."""

@@ -55,7 +55,7 @@ class PredictPanel(QGroupBox):
             call_button=False,
             labels=True,
             bundle={"mode": "d", "label": "Model", "tooltip": "A model bundle: a folder, or its zip"},
-            grid={"choices": self._grids, "label": "Spots"},
+            grid={"choices": GRIDS, "label": "Spots"},
             pitch_um={"label": "Pitch (µm)", "min": 5.0, "max": 5000.0, "step": 10.0, "visible": False},
             spots={"mode": "r", "filter": "*.csv", "label": "Spot file", "visible": False},
             device={"choices": list(DEVICES), "label": "Device"},
@@ -164,13 +164,11 @@ class PredictPanel(QGroupBox):
         if self._session.slide is not None and not self._waits_for():
             self.estimate_requested.emit(self.request())
 
-    def _grids(self, _: object = None) -> list[tuple[str, str]]:
-        return GRIDS if self._session.measured is None else [AT_MEASURED, *GRIDS]
-
     def _offer_measured(self) -> None:
         """Offer the spots of a measured section that came, and choose them: there it can be compared."""
-        self.form.grid.reset_choices()
-        if self._session.measured is not None:
+        measured = self._session.measured is not None
+        self.form.grid.choices = [AT_MEASURED, *GRIDS] if measured else GRIDS
+        if measured:
             self.form.grid.value = MEASURED
 
     def _show_grid(self, grid: str) -> None:
