@@ -132,7 +132,7 @@ def test_cycles_leave_nothing_behind() -> None:
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         pytest.skip("there is no display")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.reliability.cycles", "10", "60"],
+        [sys.executable, "-m", "tests.reliability.cycles", "7", "150"],
         capture_output=True, text=True, timeout=500, check=False, cwd=ROOT, env=environment,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
