@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tifffile
 from PIL import Image
+from PIL.ImageCms import ImageCmsProfile, createProfile
 
 from tests.core.vendor_tiff import write_philips
 
@@ -147,6 +148,8 @@ def stack(axes: str, count: int, colour: bool = True, plane: int | None = None) 
 
 
 CASES += [
+    slide_case("tag: an ICC profile that is none", 4, "ICC profile", written("a.tif", lambda p: p, iccprofile=b"none at all"), "D", r"notes: its colour profile is damaged, and not used"),
+    slide_case("tag: an ICC profile that is cut off", 4, "ICC profile", written("a.tif", lambda p: p, iccprofile=ImageCmsProfile(createProfile("sRGB")).tobytes()[:100]), "D", r"notes: its colour profile is damaged, and not used"),
     slide_case("stack: 3 planes in Z", 22, "Z stack", stack("ZYXS", 3), "D", r"planes 3.*model: This is a stack of 3 planes \(Z 1, Z 2, Z 3\)\. Choose one"),
     slide_case("stack: 2 moments", 22, "T stack", stack("TYXS", 2), "D", r"planes 2.*stack of 2 planes \(time 1, time 2\)"),
     slide_case("stack: a plane that was chosen", 22, "plane of a stack", stack("ZYXS", 3, plane=1), "works", "notes: plane Z 2, model: fits"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import openslide
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 
 from napari_mclstexp.core.scale import (
     ScaleClaim,
@@ -76,7 +76,7 @@ class OpenSlideSlide(Slide):
         try:
             fields = _tiff_fields(path)
             levels, self._left, self._top = _levels(handle)
-            profile = handle.color_profile
+            profile, damaged = _profile(handle)
         except SlideError:
             self.close()
             raise
@@ -87,8 +87,9 @@ class OpenSlideSlide(Slide):
         grey = Pixels(1, np.dtype(np.uint8)).not_for_model if fields.grey else ""
         traits = Traits(
             scale=_scale(vendor, handle.properties, fields.resolution),
-            icc_profile=b"" if profile is None else profile.tobytes(),
+            icc_profile=profile,
             not_for_model=grey,
+            notes=(damaged,) if damaged else (),
         )
         super().__init__(self.path, vendor, levels, traits)
 
@@ -211,6 +212,15 @@ def _tiff_fields(path: Path) -> _TiffFields:
         msg = f"{path.name} is cut off: its pixels run beyond the file's end. Copy it again."
         raise SlideError(msg)
     return fields
+
+
+def _profile(handle: openslide.OpenSlide) -> tuple[bytes, str]:
+    """The colour profile, empty where there is none; and what is told of one that is damaged."""
+    try:
+        found = handle.color_profile
+    except ImageCms.PyCMSError:
+        return b"", "its colour profile is damaged, and not used"
+    return (b"" if found is None else found.tobytes()), ""
 
 
 def _levels(handle: openslide.OpenSlide) -> tuple[list[Level], int, int]:
