@@ -518,7 +518,12 @@ def bare_window(make_napari_viewer: Callable[..., napari.Viewer], qtbot: QtBot) 
 
     Afterwards the window is closed as a user closes it. Then no work of ours may go on, nothing of it may
     keep the viewer alive (make_napari_viewer looks), and no unexpected error may have been told.
+
+    napari collects garbage at every layer that goes. What was there before the test is not looked through: of
+    a million objects that would take a second each time.
     """
+    gc.collect()
+    gc.freeze()
     before = readers()
     window = Window(make_napari_viewer(show=True), qtbot)
     yield window
