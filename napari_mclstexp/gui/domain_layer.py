@@ -137,7 +137,7 @@ class DomainLayer(OwnLayer):
             outlines = style == "outlines"
             change(
                 self.layer,
-                visible=style != "hidden",
+                visible=style != "hidden" and self._grid is not None,  # not before there is any
                 contour=self._outline_px() if outlines else 0,
                 opacity=0.95 if outlines else 0.5,
             )

@@ -86,11 +86,11 @@ def test_no_tissue(window: Window, bundle: Path, tmp_path: Path) -> None:
     window.set_mpp("0.5")
     window.set_bundle(bundle)
     window.press_predict()
-    window.wait_idle(30_000)
+    window.wait_idle()
     assert "No tissue" in window.take_one_error()
     _back_to_normal(window)
     window.press_predict()  # a second try tells it again
-    window.wait_idle(30_000)
+    window.wait_idle()
     assert "No tissue" in window.take_one_error()
 
 
