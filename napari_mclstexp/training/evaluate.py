@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from napari_mclstexp import __version__
+from napari_mclstexp.core.atomic import make_folder
 from napari_mclstexp.core.device import choose_device
 from napari_mclstexp.core.held_out import COVERAGE
 from napari_mclstexp.errors import GeneError, SectionError
@@ -22,7 +23,7 @@ from napari_mclstexp.training.evaluation import PANELS, Evaluation, HeldOutSecti
 from napari_mclstexp.training.fit import patch_field
 from napari_mclstexp.training.fold_scores import FoldOutcome, score_fold
 from napari_mclstexp.training.folds import make_folds, refuse_leaks
-from napari_mclstexp.training.kept import keep_network, load_network, make_folder, network_file
+from napari_mclstexp.training.kept import keep_network, load_network, network_file
 from napari_mclstexp.training.methods import HEAD_METHODS, METHODS
 from napari_mclstexp.training.network import fit_network
 from napari_mclstexp.training.options import check_options, recipe_of

@@ -14,7 +14,6 @@ import torch
 
 from napari_mclstexp.core.atomic import write_bytes
 from napari_mclstexp.core.model import MclSTExp
-from napari_mclstexp.errors import ExportError
 from napari_mclstexp.training.network import Fitted, position_rows
 from napari_mclstexp.training.options import recipe_of
 
@@ -51,22 +50,6 @@ def load_network(path: Path, data: TrainingData, options: TrainingOptions) -> Fi
     except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError, OSError):
         return None
     return Fitted(model.to(memory_format=torch.channels_last).eval(), history)  # as it was trained
-
-
-def make_folder(folder: Path) -> Path:
-    """Make the folder of the networks, before any work.
-
-    Raises
-    ------
-    ExportError
-        It cannot be made.
-    """
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        msg = f"The folder {folder} for what is trained on the way cannot be made: {error.strerror}."
-        raise ExportError(msg) from error
-    return folder
 
 
 def keep_network(path: Path, fitted: Fitted) -> None:
