@@ -56,6 +56,13 @@ def own_data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(autouse=True)
+def _nothing_opened_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that other tests have opened are not kept out of what is said here: one of them may be a word."""
+    monkeypatch.setattr("napari_mclstexp.core.discreet._private", {})
+    monkeypatch.setattr("napari_mclstexp.core.discreet._names", [])
+
+
 @pytest.fixture(scope="session")
 def real() -> Path:
     """Folder of real slides and sections."""

@@ -108,13 +108,6 @@ def written(
     ]
 
 
-@pytest.fixture(autouse=True)
-def _nothing_opened_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What other tests have opened is not known here."""
-    monkeypatch.setattr("napari_mclstexp.core.discreet._private", {})
-    monkeypatch.setattr("napari_mclstexp.core.discreet._names", [])
-
-
 def test_log_tells_what_happened(written: tuple[str, str]) -> None:
     log, report = written
     assert "There is no slide at <path>" in log

@@ -174,7 +174,9 @@ def test_layers_of_a_prediction_are_made_ahead_and_unseen(window: Window, slide:
 
     # Another slide, and the dock closed: they go where nothing was predicted.
     window.open(slide)
-    QTest.mouseMove(window.dock.slide_panel.mpp)
+    window.qtbot.waitUntil(window.predict_button.isEnabled, timeout=30_000)
+    QTest.mouseMove(window.canvas)
+    window.settle()
     QTest.mouseMove(window.predict_button)
     window.qtbot.waitUntil(lambda: len(window.viewer.layers) == 4, timeout=20_000)
     window.dock.shut()
