@@ -79,3 +79,7 @@ class ExportError(MclstexpError):
 
 class DomainError(MclstexpError):
     """An edit of the domains is not possible; they are as they were."""
+
+
+class CohortError(MclstexpError):
+    """A cohort cannot be run or opened as asked for."""
