@@ -170,12 +170,19 @@ class Cohort:
         """How a slide ended; None where it has not, or what is kept of it is damaged."""
         try:
             told = json.loads(_read(self.file(entry, ".json")))
-            numbers = {name: _number(told[name]) for name in ("tissue_mm2", "unlike", "seconds")}
-            texts = {name: str(told[name]) for name in ("key", "outcome", "reason", "notes", "joint")}
-            shares = {
-                name: {str(k): _number(v) for k, v in told[name].items()} for name in ("domains", "means")
-            }
-            return Record(spots=int(told["spots"]), **numbers, **texts, **shares)
+            return Record(
+                key=str(told["key"]),
+                outcome=str(told["outcome"]),
+                reason=str(told["reason"]),
+                spots=int(told["spots"]),
+                tissue_mm2=_number(told["tissue_mm2"]),
+                unlike=_number(told["unlike"]),
+                seconds=_number(told["seconds"]),
+                notes=str(told["notes"]),
+                joint=str(told["joint"]),
+                domains={str(name): _number(share) for name, share in told["domains"].items()},
+                means={str(gene): _number(mean) for gene, mean in told["means"].items()},
+            )
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 

@@ -29,7 +29,7 @@ from napari_mclstexp.core.unfinished import repair
 from napari_mclstexp.errors import ExportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
     from pathlib import Path
     from typing import TypeAlias
 
@@ -130,8 +130,8 @@ class Unfinished:
         start = 0
         for path in [] if self._off else sorted(self._folder.glob("[0-9]*.safetensors")):
             try:
-                part = _read(path, start, total)
-            except (OSError, ValueError, KeyError, SafetensorError) as error:
+                part = read_part(path, start, total)
+            except (OSError, ValueError) as error:
                 log.warning(
                     "A kept part of an interrupted run is damaged (%s): it goes on before",
                     type(error).__name__,
@@ -159,15 +159,47 @@ class Unfinished:
         if self._bytes > MAX_BYTES:
             return
         found = Queries.joined([part for _, part, _ in waiting])
-        held = {name: np.ascontiguousarray(getattr(found, name)) for name in Queries.__slots__}
-        held["unread"] = np.concatenate([marked for _, _, marked in waiting])
+        unread = np.concatenate([marked for _, _, marked in waiting])
         path = self._folder / f"{waiting[0][0].start:09}.safetensors"
         try:
-            write_file(path, partial(_save, held), overwrite=True)
+            write_part(path, found, unread)
             self._bytes += path.stat().st_size
         except (ExportError, OSError) as error:
             log.warning("This run is no longer kept", exc_info=error)
             self._off = True
+
+
+def given_before(parts: Iterable[Part], unread: NDArray[np.bool_]) -> Encoded:
+    """Give spots that are encoded already, and mark those at which the slide cannot be decoded."""
+    for rows, found, marked in parts:
+        unread[rows] = marked
+        yield rows, found
+
+
+def write_part(path: Path, found: Queries, unread: NDArray[np.bool_]) -> None:
+    """Write encoded spots, whole or not at all; the file's name is the number of the first.
+
+    Raises
+    ------
+    ExportError
+        It cannot be written.
+    """
+    held = {name: np.ascontiguousarray(getattr(found, name)) for name in Queries.__slots__}
+    write_file(path, partial(_save, {**held, "unread": unread}), overwrite=True)
+
+
+def read_part(path: Path, start: int, total: int) -> Part:
+    """Read encoded spots that begin at spot `start` of `total`.
+
+    Raises
+    ------
+    OSError, ValueError
+        They are absent, damaged, or others.
+    """
+    try:
+        return _read(path, start, total)
+    except (KeyError, SafetensorError) as error:
+        raise ValueError(str(error)) from error
 
 
 def name_of(slide: Slide, grid: SpotGrid, scale: Scale | None, how: How) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from threadpoolctl import threadpool_limits
 
 from napari_mclstexp.core.appearance import appearance
-from napari_mclstexp.core.backends import image_backend
 from napari_mclstexp.core.context import Queries
 from napari_mclstexp.core.patches import read_batches, without_margin, worked_ahead
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from napari_mclstexp.core.backends import Encode
     from napari_mclstexp.core.fitting_batch import Fitting
     from napari_mclstexp.core.grid import SpotGrid
     from napari_mclstexp.core.how import How
@@ -34,6 +34,7 @@ def patch_by_patch(
     field: Field,
     scale: Scale | None,
     network: MclSTExp,
+    encode: Encode,
     how: How,
     unread: NDArray[np.bool_],
     fitting: Fitting,
@@ -56,8 +57,10 @@ def patch_by_patch(
         um per px.
     network : MclSTExp
         In evaluation state, on the device.
+    encode : callable
+        Its image encoder, see :func:`.backends.image_backend`.
     how : How
-        Device, batch and backend.
+        Device and batch.
     unread : numpy.ndarray
         (N,) bool; spots at which the slide cannot be decoded are marked here.
     fitting : Fitting
@@ -77,7 +80,7 @@ def patch_by_patch(
     SlideError, DeviceError, ModelError
         See :func:`.patches.read_batches` and :func:`.encode.embedded`.
     """
-    encode, margin = image_backend(how.backend, network), network.image_encoder.margin_px
+    margin = network.image_encoder.margin_px
     batches = read_batches(slide, grid.centres_px[start:], field, scale, how.batch, unread[start:])
 
     def described(

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from napari_mclstexp.core import trust
-from napari_mclstexp.core.backends import DENSE, fastest
+from napari_mclstexp.core.backends import DENSE, fastest, image_backend
 from napari_mclstexp.core.context import Around, Disc, Neighbours, Queries
 from napari_mclstexp.core.dense import by_region, dense_queries, share_of
 from napari_mclstexp.core.fitting_batch import Fitting
 from napari_mclstexp.core.how import choose_how, provenance_of
-from napari_mclstexp.core.interrupted import Unfinished, name_of
+from napari_mclstexp.core.interrupted import Unfinished, given_before, name_of
 from napari_mclstexp.core.patches import Field
 from napari_mclstexp.core.patchwise import patch_by_patch
 from napari_mclstexp.core.progress import Progress, heard
@@ -26,7 +26,7 @@ from napari_mclstexp.core.unread import check_some_read, unread_note
 from napari_mclstexp.errors import DeviceError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
     from numpy.typing import NDArray
 
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from napari_mclstexp.core.grid import SpotGrid
     from napari_mclstexp.core.heads import Head
     from napari_mclstexp.core.how import How
+    from napari_mclstexp.core.interrupted import Encoded, Part
+    from napari_mclstexp.core.model import MclSTExp
     from napari_mclstexp.core.scale import Scale
     from napari_mclstexp.core.slide import Slide
 
@@ -57,6 +59,7 @@ def predict(
     backend: str | None = None,
     seed: int = 0,
     resumable: bool = False,
+    encoded_before: Iterable[Part] | None = None,
 ) -> Generator[Progress, None, Result]:
     """Predict the expression of every spot.
 
@@ -91,6 +94,8 @@ def predict(
     resumable : bool
         Whether what is done is kept in the user's folder until the end, so that the same prediction goes on
         from there where this one is interrupted; see :mod:`.interrupted`.
+    encoded_before : iterable of Part, optional
+        All spots in their order, encoded by this model and `backend`: then the slide's patches are not read.
 
     Yields
     ------
@@ -114,9 +119,7 @@ def predict(
     field.size_px(scale)
     total = done = len(grid)
     yield Progress("Loading the model", 0, total, grid=grid, genes=spec.genes)
-    network = bundle.network().to(how.device)
-    if how.device.type != "mps":
-        network = network.to(memory_format=torch.channels_last)
+    network = on_device(bundle, how.device) if encoded_before is None else None
     share = None if scale is None or how.backend not in ("", DENSE) else share_of(grid, spec)
     if how.backend == DENSE and share is None:
         msg = "These spots have no feature map in common, or the model has no margin. Take another backend."
@@ -126,16 +129,19 @@ def predict(
         how = replace(how, backend=DENSE)
         grid, parts = by_region(grid, share)
     else:
-        if not how.backend:
+        if not how.backend and network is not None:
             name = yield from fastest(network, how.device, field.patch_px, how.batch, total)
             how = replace(how, backend=name)
         parts = [slice(start, min(start + CONTEXT_ROWS, total)) for start in range(0, total, CONTEXT_ROWS)]
 
-    def encode_from(start: int) -> Generator[tuple[slice, Queries], None, None]:
+    def encode_from(start: int) -> Encoded:
+        if network is None:
+            return given_before(encoded_before or (), unread)
         if share is not None and scale is not None:
             regions = [part for part in parts if part.start >= start]
             return dense_queries(slide, grid, regions, spec, scale, network, unread)
-        return patch_by_patch(slide, grid, field, scale, network, how, unread, fitting, start)
+        encode = image_backend(how.backend, network)
+        return patch_by_patch(slide, grid, field, scale, network, encode, how, unread, fitting, start)
 
     unfinished = Unfinished(name_of(slide, grid, scale, how)) if resumable else None
     encoded = encode_from(0) if unfinished is None else unfinished.goes_on(encode_from, unread)
@@ -199,6 +205,12 @@ def predict(
         image=_components(queries.embeddings),
         reference_mean=bundle.expression.mean(axis=0, dtype=np.float64).astype(np.float32),
     )
+
+
+def on_device(bundle: Bundle, device: torch.device) -> MclSTExp:
+    """The bundle's network on a device, its memory laid out as that computes fastest."""
+    network = bundle.network().to(device)
+    return network if device.type == "mps" else network.to(memory_format=torch.channels_last)
 
 
 def _among(parts: list[slice], rows: NDArray[np.intp]) -> list[slice]:
