@@ -164,7 +164,7 @@ class Cohort:
 
     def map(self, entry: Entry, gene: str) -> Path:
         """Picture of a gene on a slide."""
-        return self.folder / MAPS / f"{entry.name}.{gene.replace('/', '_')}.png"
+        return map_path(self.folder, entry.name, gene)
 
     def record(self, entry: Entry) -> Record | None:
         """How a slide ended; None where it has not, or what is kept of it is damaged."""
@@ -252,6 +252,11 @@ def load_cohort(path: Path) -> Cohort:
         msg = f"{file} names files outside its folder, or one for two slides; it is not opened."
         raise CohortError(msg)
     return cohort
+
+
+def map_path(folder: Path, name: str, gene: str) -> Path:
+    """Picture of a gene on a slide of this name."""
+    return folder / MAPS / f"{name}.{gene.replace('/', '_')}.png"
 
 
 def names_for(paths: Iterable[Path], taken: Mapping[Path, str]) -> dict[Path, str]:
