@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_mclstexp import __version__, cli_domains, cli_training, terminal
+from napari_mclstexp import __version__, cli_cohort, cli_domains, cli_training, terminal
 from napari_mclstexp.core.log import FILE, start_log
 from napari_mclstexp.errors import DeviceMemoryError, GridError, MclstexpError
 
@@ -32,6 +32,7 @@ app = typer.Typer(
 )
 cli_training.add_to(app)
 cli_domains.add_to(app)
+cli_cohort.add_to(app)
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Plane = Annotated[int | None, typer.Option(help="Which plane of a stack, from 1; see mclstexp info.")]
@@ -39,7 +40,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existin
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command; exit 0, 2 (user's mistake), 1 (our defect) or 130 (interrupted)."""
+    """Run the command; exit 0, 2 (user's mistake), 3 (not all slides of a cohort), 1 (our defect) or 130."""
     given = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in given
     given = [word for word in given if word != "--debug"]

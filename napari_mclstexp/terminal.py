@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import typer
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
+    from napari_mclstexp.cohort.plan import CohortProgress
     from napari_mclstexp.core.bundle import Bundle
     from napari_mclstexp.core.predict import Progress
     from napari_mclstexp.core.scale import Scale
@@ -26,9 +28,13 @@ __all__ = [
     "describe_bundle",
     "describe_slide",
     "disclose",
+    "follow_cohort",
     "follow_prediction",
     "follow_training",
 ]
+
+PREDICTING = "Predicting"
+"""Stage of a cohort whose rate is told."""
 
 Step = TypeVar("Step")
 Outcome = TypeVar("Outcome")
@@ -106,6 +112,41 @@ def follow_prediction(steps: Generator[Progress, None, Outcome]) -> Outcome:
                 told.add(note)
             bar.update(task, description=step.stage, completed=step.done, total=step.total or None)
     return run.outcome
+
+
+def follow_cohort(steps: Generator[CohortProgress, None, Outcome]) -> Outcome:
+    """Show how far a cohort is, in a bar where there is a terminal; print each slide that was not done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
+    console = Console(stderr=True)
+    began, before = time.monotonic(), -1
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Starting", total=None, told="")
+        for step in (run := Interruptible(steps)):
+            if step.note:
+                console.print(step.note, highlight=False, markup=False, soft_wrap=True)
+            told = f"{step.done}/{step.slides} slides"
+            if step.stage == PREDICTING:
+                before = step.done if before < 0 else before
+                told += _rate(step, time.monotonic() - began, before)
+            else:
+                began = time.monotonic()
+            bar.update(task, description=step.stage, completed=step.done, total=step.slides, told=told)
+    return run.outcome
+
+
+def _rate(step: CohortProgress, seconds: float, before: int) -> str:
+    """Spots so far and a second, and the time left where slides have ended."""
+    told = f"  {step.spots:,} spots"
+    if step.spots and seconds > 0:
+        told += f"  {step.spots / seconds:.1f} spots/s"
+    ended = step.done - before
+    if ended > 0:
+        told += f"  left {_time(seconds / ended * (step.slides - step.done))}"
+    return told
 
 
 def follow_training(steps: Generator[TrainingProgress, None, Outcome], *, silent: bool = False) -> Outcome:

@@ -152,7 +152,7 @@ def planned(
             known[path] = known.pop(moved[0].path)
     names = names_for(paths, {path: entry.name for path, entry in known.items()})
     refused: dict[str, Record] = {}
-    first: dict[str, str] = {}
+    first = {e.fingerprint: e.name for e in known.values() if e.path not in paths and e.fingerprint}
     for slide, fingerprint in zip(asked, found, strict=True):
         name = names[slide.path]
         digits = fingerprint if isinstance(fingerprint, str) else ""

@@ -17,6 +17,7 @@ from napari_mclstexp.errors import CohortError, ExportError, MclstexpError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from napari_mclstexp.cohort.engine import Engine
@@ -53,7 +54,7 @@ def run_cohort(
     asked: Sequence[Asked],
     bundle: Path,
     settings: Settings,
-    engine: Engine,
+    engine: AbstractContextManager[Engine],
     *,
     overwrite: bool = False,
     tile: int = TILE,
@@ -72,8 +73,8 @@ def run_cohort(
         The model.
     settings : Settings
         How they are predicted.
-    engine : Engine
-        The workers.
+    engine : context manager of Engine
+        The workers; it is entered when there is something to do for them.
     overwrite : bool
         Whether a cohort by another model or other settings may be replaced.
     tile : int
@@ -98,9 +99,15 @@ def run_cohort(
     """
     settings.check()
     cohort, refused = yield from planned(folder, asked, bundle, settings, overwrite=overwrite)
-    jobs = [(entry, _job(cohort, entry, bundle, settings, engine, tile)) for entry in cohort.entries]
-    records = yield from _predicted(cohort, jobs, refused, engine)
-    cohort, records = yield from _joined(cohort, jobs, records, engine)
+    jobs = {entry: _job(cohort, entry, bundle, settings, tile) for entry in cohort.entries}
+    records = _known(cohort, jobs, refused)
+    if len(records) < len(jobs) or not _has_joint(jobs, records):
+        yield CohortProgress("Starting", len(jobs), len(records))
+        with engine as workers:
+            if workers.dashboard:
+                yield CohortProgress("Starting", len(jobs), len(records), note=f"Dask: {workers.dashboard}")
+            yield from _predict(cohort, jobs, records, workers)
+            cohort = yield from _join(cohort, jobs, records, workers)
     done = [(entry, records[entry.name]) for entry in cohort.entries if records[entry.name].joint]
     total = len(cohort.entries)
     if done:
@@ -111,9 +118,9 @@ def run_cohort(
     return Outcome(cohort, records)
 
 
-def _job(cohort: Cohort, entry: Entry, bundle: Path, settings: Settings, engine: Engine, tile: int) -> Job:
+def _job(cohort: Cohort, entry: Entry, bundle: Path, settings: Settings, tile: int) -> Job:
     return Job(
-        key=settings.key(entry.fingerprint, cohort.bundle_hash, entry.mpp),
+        key=settings.key(entry.fingerprint or str(entry.path), cohort.bundle_hash, entry.mpp),
         fingerprint=entry.fingerprint,
         slide=str(entry.path),
         bundle=str(bundle.resolve()),
@@ -124,45 +131,57 @@ def _job(cohort: Cohort, entry: Entry, bundle: Path, settings: Settings, engine:
         settings=settings,
         backend="",
         tile=tile,
-        threads=engine.threads,
     )
 
 
-def _predicted(
-    cohort: Cohort, jobs: Sequence[tuple[Entry, Job]], refused: Mapping[str, Record], engine: Engine
-) -> Generator[CohortProgress, None, dict[str, Record]]:
-    """Predict the slides that are not done; how each has ended."""
-    records: dict[str, Record] = {}
-    waiting: dict[str, tuple[Entry, Job]] = {}
-    for entry, job in jobs:
-        record = refused.get(entry.name) or cohort.record(entry)
-        if entry.name in refused and record is not None:
-            records[entry.name] = _kept(cohort, entry, record)
+def _known(cohort: Cohort, jobs: Mapping[Entry, Job], refused: Mapping[str, Record]) -> dict[str, Record]:
+    """Slides of which there is nothing to do: refused, or done before."""
+    records = {}
+    for entry, job in jobs.items():
+        record = cohort.record(entry)
+        if entry.name in refused:
+            records[entry.name] = _kept(cohort, entry, refused[entry.name])
         elif record is not None and record.done and record.key == job.key and job.result.exists():
             records[entry.name] = record
-        else:
-            waiting[job.key] = entry, job
-    total = len(jobs)
-    if waiting:
-        _, first = next(iter(waiting.values()))
-        backend = yield from _backend(first, engine, CohortProgress("Starting", total, len(records)))
-        dispatch = Dispatch(engine.client, [replace(job, backend=backend) for _, job in waiting.values()])
-        try:
-            for ended, record, spots in dispatch.run():
-                note = ""
-                if ended is not None and record is not None:
-                    entry, _ = waiting[ended.key]
-                    record = records[entry.name] = _kept(cohort, entry, record)
-                    note = "" if record.done else f"{entry.name}, {record.outcome}. {record.reason}"
-                yield CohortProgress("Predicting", total, len(records), spots, note)
-        finally:
-            dispatch.close()
     return records
 
 
-def _backend(first: Job, engine: Engine, step: CohortProgress) -> Generator[CohortProgress, None, str]:
+def _joint_key(jobs: Mapping[Entry, Job], records: Mapping[str, Record]) -> str:
+    settings = next(iter(jobs.values())).settings
+    done = [record for record in records.values() if record.done]
+    return joint.joint_key(done, settings.domains, settings.seed, settings.genes)
+
+
+def _has_joint(jobs: Mapping[Entry, Job], records: Mapping[str, Record]) -> bool:
+    """Whether all slides that are done have the domains that they have in common."""
+    key = _joint_key(jobs, records)
+    return all(record.joint == key for record in records.values() if record.done)
+
+
+def _predict(
+    cohort: Cohort, jobs: Mapping[Entry, Job], records: dict[str, Record], workers: Engine
+) -> Generator[CohortProgress, None, None]:
+    """Predict the slides that are in no record yet; then they are."""
+    waiting = {job.key: entry for entry, job in jobs.items() if entry.name not in records}
+    if not waiting:
+        return
+    given = [replace(jobs[entry], threads=workers.threads) for entry in waiting.values()]
+    backend = yield from _backend(given[0], workers, CohortProgress("Starting", len(jobs), len(records)))
+    dispatch = Dispatch(workers.client, [replace(job, backend=backend) for job in given])
+    try:
+        for ended, record, spots in dispatch.run():
+            note = ""
+            if ended is not None and record is not None:
+                record = records[ended.name] = _kept(cohort, waiting[ended.key], record)
+                note = "" if record.done else f"{ended.name}, {record.outcome}. {record.reason}"
+            yield CohortProgress("Predicting", len(jobs), len(records), spots, note)
+    finally:
+        dispatch.close()
+
+
+def _backend(first: Job, workers: Engine, step: CohortProgress) -> Generator[CohortProgress, None, str]:
     """How the network runs on the workers, as one of them finds out."""
-    found = engine.client.submit(
+    found = workers.client.submit(
         work.choose_backend, first, key=f"mclstexp-model-{first.bundle_hash[:16]}", pure=False
     )
     while found.status == "pending":
@@ -180,44 +199,45 @@ def _backend(first: Job, engine: Engine, step: CohortProgress) -> Generator[Coho
         raise CohortError(msg) from error
 
 
-def _joined(
-    cohort: Cohort, jobs: Sequence[tuple[Entry, Job]], records: dict[str, Record], engine: Engine
-) -> Generator[CohortProgress, None, tuple[Cohort, dict[str, Record]]]:
-    """Give all slides that are done the same domains, where they have not got them yet."""
-    settings = jobs[0][1].settings
-    done = [(entry, records[entry.name]) for entry, _ in jobs if records[entry.name].done]
-    key = joint.joint_key([record for _, record in done], settings.domains, settings.seed, settings.genes)
-    if all(record.joint == key for _, record in done):
-        return cohort, records
-    step = CohortProgress("Finding domains", len(jobs), len(jobs))
+def _join(
+    cohort: Cohort, jobs: Mapping[Entry, Job], records: dict[str, Record], workers: Engine
+) -> Generator[CohortProgress, None, Cohort]:
+    """Give all slides that are done the same domains, and draw them; the cohort with these."""
+    done = [(entry, records[entry.name]) for entry in jobs if records[entry.name].done]
+    if not done:
+        return cohort
+    settings, step = jobs[done[0][0]].settings, CohortProgress("Finding domains", len(jobs), len(jobs))
     yield step
     drawn = joint.sample(cohort, done, settings.seed)
-    found = joint.find_joint(drawn, settings.domains, settings.seed, key)
+    found = joint.find_joint(drawn, settings.domains, settings.seed, _joint_key(jobs, records))
     genes = joint.shown_genes(drawn, settings.genes)
     del drawn
     cohort = replace(cohort, genes=genes, domains=dict(zip(found.names, found.colours, strict=True)))
     cohort.save()
-    going = {}
-    by_name = {entry.name: job for entry, job in jobs}
-    spread = engine.client.scatter(found, broadcast=True)
-    for entry, record in done:
-        job = by_name[entry.name]
-        name = f"mclstexp-domains-{job.fingerprint[:16]}-{key[:8]}"
-        going[entry.name] = (
-            entry,
-            engine.client.submit(work.label, job, record, spread, genes, key=name, pure=False),
+    spread = workers.client.scatter(found, broadcast=True)
+    going = {
+        entry: workers.client.submit(
+            work.label,
+            jobs[entry],
+            record,
+            spread,
+            genes,
+            key=f"mclstexp-domains-{entry.fingerprint[:16]}-{found.key[:8]}",
+            pure=False,
         )
+        for entry, record in done
+    }
     try:
-        for name, (entry, future) in going.items():
+        for entry, future in going.items():
             while future.status == "pending":
                 yield step
                 time.sleep(WAIT_S)
-            record = records[name] = _kept(cohort, entry, given_back(future, by_name[name]))
+            record = records[entry.name] = _kept(cohort, entry, given_back(future, jobs[entry]))
             if not record.done:
-                yield replace(step, note=f"{name}, {record.outcome}. {record.reason}")
+                yield replace(step, note=f"{entry.name}, {record.outcome}. {record.reason}")
     finally:
-        engine.client.cancel([future for _, future in going.values() if not future.done()])
-    return cohort, records
+        workers.client.cancel([future for future in going.values() if not future.done()])
+    return cohort
 
 
 def _kept(cohort: Cohort, entry: Entry, record: Record) -> Record:
