@@ -17,13 +17,15 @@ from napari_mclstexp.errors import CohortError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from distributed import Client
+    from distributed import Client, SpecCluster
+
+log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
 WORKER_BYTES = 3_000_000_000
 """Memory that a worker has for the network, a slide's pixels and a slide's results."""
 CORES_A_WORKER = 4
-ANSWER_S = 15
+ANSWER_S, CLOSE_S = 15, 30
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +78,9 @@ def local(workers: int | None = None) -> Iterator[Engine]:
         msg = f"There cannot be {count} workers. Choose 1 to 1024."
         raise CohortError(msg)
     threads = max(1, cores // count)
-    with tempfile.TemporaryDirectory(prefix="mclstexp-dask-") as scratch:
+    for name in ("distributed", "tornado.application"):  # of workers that come and go while all is well
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    with tempfile.TemporaryDirectory(prefix="mclstexp-dask-", ignore_cleanup_errors=True) as scratch:
         cluster = SpecCluster(
             workers={
                 i: {
@@ -105,8 +109,24 @@ def local(workers: int | None = None) -> Iterator[Engine]:
             },
             silence_logs=logging.ERROR,
         )
-        with cluster, Client(cluster) as client:
+        client = Client(cluster)
+        try:
             yield Engine(client, threads, _dashboard(client))
+        finally:
+            _end(cluster, client)
+
+
+def _end(cluster: SpecCluster, client: Client) -> None:
+    """End the workers at once: what they may still do is wanted by nobody."""
+    for nanny in list(cluster.workers.values()):
+        nanny.auto_restart = False
+        with suppress(psutil.Error, TypeError, ValueError):
+            psutil.Process(nanny.pid).kill()
+    for close in (client.close, cluster.close):
+        try:
+            close(timeout=CLOSE_S)
+        except (TimeoutError, OSError) as error:
+            log.warning("Dask did not end in time (%s)", type(error).__name__)
 
 
 @contextmanager

@@ -101,6 +101,8 @@ def run_cohort(
     cohort, refused = yield from planned(folder, asked, bundle, settings, overwrite=overwrite)
     jobs = {entry: _job(cohort, entry, bundle, settings, tile) for entry in cohort.entries}
     records = _known(cohort, jobs, refused)
+    for name, record in refused.items():
+        yield CohortProgress("Reading the slides", len(jobs), len(records), note=_note(name, record))
     if len(records) < len(jobs) or not _has_joint(jobs, records):
         yield CohortProgress("Starting", len(jobs), len(records))
         with engine as workers:
@@ -173,7 +175,7 @@ def _predict(
             note = ""
             if ended is not None and record is not None:
                 record = records[ended.name] = _kept(cohort, waiting[ended.key], record)
-                note = "" if record.done else f"{ended.name}, {record.outcome}. {record.reason}"
+                note = "" if record.done else _note(ended.name, record)
             yield CohortProgress("Predicting", len(jobs), len(records), spots, note)
     finally:
         dispatch.close()
@@ -234,10 +236,14 @@ def _join(
                 time.sleep(WAIT_S)
             record = records[entry.name] = _kept(cohort, entry, given_back(future, jobs[entry]))
             if not record.done:
-                yield replace(step, note=f"{entry.name}, {record.outcome}. {record.reason}")
+                yield replace(step, note=_note(entry.name, record))
     finally:
         workers.client.cancel([future for future in going.values() if not future.done()])
     return cohort
+
+
+def _note(name: str, record: Record) -> str:
+    return f"{name}, {record.outcome}. {record.reason}"
 
 
 def _kept(cohort: Cohort, entry: Entry, record: Record) -> Record:
