@@ -170,10 +170,11 @@ def _table(cohort: Cohort, slides: Sequence[Slide]) -> str:
     panel = "domain" if cohort.domains else "gene" if cohort.genes else ""
     rows = "".join(_row(slide, panel, page_panels.downloads(cohort, slide)) for slide in slides)
     csv = link(cohort, cohort.folder / TABLE)
-    also = f' The same <a href="{csv}" download>as a table, {TABLE}</a>.' if csv else ""
+    also = f'All of it <a href="{csv}" download>as a table, {TABLE}</a>.' if csv else ""
     return (
         '<section id="slides"><h2>All slides</h2>'
-        f'<p class="small screen">A click on a heading sorts.{also}</p><div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+        f'<p class="small screen"><span class="script" hidden>A click on a heading sorts. </span>{also}</p>'
+        f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
         "</section>"
     )
 

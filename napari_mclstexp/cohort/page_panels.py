@@ -39,7 +39,7 @@ def genes(cohort: Cohort, slides: Sequence[Slide]) -> str:
 
     return (
         '<section id="genes"><h2>One gene on all slides</h2>'
-        f'<div class="bar"><label>Gene <select id="gene">{options}</select></label>{scales}</div>'
+        f'<div class="bar"><label>Gene <select id="gene" disabled>{options}</select></label>{scales}</div>'
         f"{_gallery(done, panel, 'gene')}</section>"
     )
 

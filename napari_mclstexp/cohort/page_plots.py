@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 WIDTH, LEFT, RIGHT = 300, 10, 16
 ROW, LABEL, AXIS = 46, 15, 20
 """Heights of a group's row, of its name within it, and of the axis below all rows."""
-RADIUS = 3.6
+RADII = ((30, 3.6), (120, 2.4), (10**9, 1.6))
+"""Of a dot, in groups of up to so many slides."""
+FEW = 12
+"""Dots that lie over the median's line; of more, the line lies over them."""
 LONGEST = 34
 """Letters of a group's name."""
 TICKS = 4
@@ -180,18 +183,20 @@ def _row(
         f'<tspan class="n">n = {len(known):,}</tspan></text>',
         f'<line class="base" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{middle}" y2="{middle}"/>',
     ]
-    if known:
-        of_all = median(value for _, value in known)
-        parts.append(
-            f'<line class="median" x1="{across(of_all):.1f}" x2="{across(of_all):.1f}" '
-            f'y1="{middle - 13}" y2="{middle + 13}"><title>Median: {escape(say(of_all))}</title></line>'
-        )
-    parts += [
-        f'<circle cx="{across(value):.1f}" cy="{y:.1f}" r="{RADIUS}" style="fill:{colour}">'
+    radius = next(size for most, size in RADII if len(known) <= most)
+    dots = [
+        f'<circle cx="{across(value):.1f}" cy="{y:.1f}" r="{radius}" style="fill:{colour}">'
         f"<title>{escape(slide.entry.name)}: {escape(say(value))}</title></circle>"
-        for slide, value, y in _spread(known, across, middle)
+        for slide, value, y in _spread(known, across, middle, radius)
     ]
-    return "".join(parts)
+    if not known:
+        return "".join(parts)
+    of_all = median(value for _, value in known)
+    line = (
+        f'<line class="median" x1="{across(of_all):.1f}" x2="{across(of_all):.1f}" '
+        f'y1="{middle - 13}" y2="{middle + 13}"><title>Median: {escape(say(of_all))}</title></line>'
+    )
+    return "".join([*parts, line, *dots] if len(known) <= FEW else [*parts, *dots, line])
 
 
 def _figure(heading: str, note: str, drawn: str) -> str:
@@ -214,16 +219,16 @@ def _told(shares: Mapping[str, float]) -> str:
 
 
 def _spread(
-    known: Sequence[tuple[Slide, float]], across: Callable[[float], float], middle: float
+    known: Sequence[tuple[Slide, float]], across: Callable[[float], float], middle: float, radius: float
 ) -> list[tuple[Slide, float, float]]:
     """Slide, value and height of each dot: those that would lie on each other stand above and below."""
     columns: dict[int, list[tuple[Slide, float]]] = defaultdict(list)
     for slide, value in sorted(known, key=lambda pair: (pair[1], pair[0].number)):
-        columns[round(across(value) / (2 * RADIUS))].append((slide, value))
-    room = (ROW - LABEL) / 2 - RADIUS
+        columns[round(across(value) / (2 * radius))].append((slide, value))
+    room = (ROW - LABEL) / 2 - radius
     placed = []
     for column in columns.values():
-        step = min(2 * RADIUS, 2 * room / max(1, len(column) - 1))
+        step = min(2 * radius, 2 * room / max(1, len(column) - 1))
         for i, (slide, value) in enumerate(column):
             placed.append((slide, value, middle + step * ((i + 1) // 2) * (-1 if i % 2 else 1)))
     return placed

@@ -280,7 +280,7 @@ def test_limits_that_are_no_numbers_and_one_slide_alone(tmp_path: Path) -> None:
     assert page.one("div", **{"class": "scale"}).all("span")[0].text == "–"
 
 
-def test_many_slides_make_a_page_in_a_second(tmp_path: Path) -> None:
+def test_a_thousand_slides_make_a_page_of_a_few_megabytes(tmp_path: Path) -> None:
     cohort, records = small_cohort(tmp_path, files=False)
     many = tuple(replace(cohort.entries[0], name=f"slide {i}") for i in range(1000))
     page = write_page(replace(cohort, entries=many), {entry.name: records["plain"] for entry in many})
