@@ -14,7 +14,9 @@
       image.alt = `${name} on ${image.dataset.slide}`;
     }
   };
+  for (const told of document.querySelectorAll(".script")) told.hidden = false;
   if (gene) {
+    gene.disabled = false;
     gene.addEventListener("change", show);
     show(); // a browser that comes back to the page keeps what was chosen
   }

@@ -41,9 +41,18 @@ COLUMNS = (
     ("Tissue, mm²", True),
     ("Unlike the reference", True),
     ("Minutes", True),
+    ("Files", False),
     ("Notes", False),
 )
 """Headings of the table, and whether numbers stand below."""
+
+WAYS = {
+    "genes": "Genes",
+    "domains": "Domains",
+    "spread": "Distributions",
+    "slides": "All slides",
+    "how": "How it was made",
+}
 
 
 def write_page(cohort: Cohort, records: Mapping[str, Record]) -> Path:
@@ -75,16 +84,20 @@ def page_of(cohort: Cohort, records: Mapping[str, Record]) -> str:
     """The page as one HTML document."""
     slides = slides_of(cohort, records)
     title = f"Predicted spatial expression, {counted(len(slides), 'slide')}"
-    parts = (
-        f"<header><h1>{title}</h1>{_statement()}{_facts(cohort, slides)}</header>",
-        _undone(slides),
-        page_panels.genes(cohort, slides),
-        page_panels.domains(cohort, slides),
-        page_plots.distributions(cohort, slides),
-        _table(cohort, slides),
-        _how(cohort),
+    parts = {
+        "": _undone(slides),
+        "genes": page_panels.genes(cohort, slides),
+        "domains": page_panels.domains(cohort, slides),
+        "spread": page_plots.distributions(cohort, slides),
+        "slides": _table(cohort, slides),
+        "how": _how(cohort),
+    }
+    ways = "".join(f'<a href="#{mark}">{WAYS[mark]}</a>' for mark, part in parts.items() if mark and part)
+    head = (
+        f"<header><h1>{title}</h1>{_statement()}{_facts(cohort, slides)}"
+        f'<nav aria-label="On this page">{ways}</nav></header>'
     )
-    body = "\n".join(part for part in parts if part)
+    body = "\n".join((head, *(part for part in parts.values() if part)))
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -154,17 +167,20 @@ def _table(cohort: Cohort, slides: Sequence[Slide]) -> str:
         f'<th scope="col"{" class=number" if numeric else ""}><button type="button">{name}</button></th>'
         for name, numeric in COLUMNS
     )
-    rows = "".join(_row(slide) for slide in slides)
+    panel = "domain" if cohort.domains else "gene" if cohort.genes else ""
+    rows = "".join(_row(slide, panel, page_panels.downloads(cohort, slide)) for slide in slides)
     csv = link(cohort, cohort.folder / TABLE)
-    also = f' The same <a href="{csv}" download>as a table, {TABLE}</a>.' if csv else ""
+    also = f'All of it <a href="{csv}" download>as a table, {TABLE}</a>.' if csv else ""
     return (
-        f'<section id="slides"><h2>All slides</h2><p class="small">A click on a heading sorts.{also}</p>'
+        '<section id="slides"><h2>All slides</h2>'
+        f'<p class="small screen"><span class="script" hidden>A click on a heading sorts. </span>{also}</p>'
         f'<div class="wide"><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
         "</section>"
     )
 
 
-def _row(slide: Slide) -> str:
+def _row(slide: Slide, panel: str, files: str) -> str:
+    """A slide; its name leads to its picture."""
     entry, record = slide.entry, slide.record
     texts = "".join(f"<td>{escape(text) or DASH}</td>" for text in (entry.patient, entry.group))
     outcome = f'<td class="{slide.kind.split()[0]}">{escape(slide.outcome)}</td>'
@@ -184,8 +200,13 @@ def _row(slide: Slide) -> str:
                 (record.seconds if minutes != DASH else math.nan, minutes),
             )
         )
-    notes = escape(record.notes) if record else ""
-    return f'<tr><th scope="row">{escape(entry.name)}</th>{texts}{outcome}{numbers}<td>{notes}</td></tr>'
+    name = escape(entry.name)
+    if panel and slide.result:
+        name = f'<a href="#{panel}{slide.number}">{name}</a>'
+    return (
+        f'<tr><th scope="row">{name}</th>{texts}{outcome}{numbers}<td class="files">{files or DASH}</td>'
+        f"<td>{escape(record.notes) if record else ''}</td></tr>"
+    )
 
 
 def _how(cohort: Cohort) -> str:

@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from napari_mclstexp.cohort.page_plots import stacked
-from napari_mclstexp.cohort.page_values import by_group, counted, figures, link, percent
+from napari_mclstexp.cohort.page_values import by_group, colours_of, counted, figures, link, percent
 from napari_mclstexp.cohort.pictures import bar_colours
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def genes(cohort: Cohort, slides: Sequence[Slide]) -> str:
 
     return (
         '<section id="genes"><h2>One gene on all slides</h2>'
-        f'<div class="bar"><label>Gene <select id="gene">{options}</select></label>{scales}</div>'
-        f"{_gallery(done, panel)}</section>"
+        f'<div class="bar"><label>Gene <select id="gene" disabled>{options}</select></label>{scales}</div>'
+        f"{_gallery(done, panel, 'gene')}</section>"
     )
 
 
@@ -65,21 +65,21 @@ def domains(cohort: Cohort, slides: Sequence[Slide]) -> str:
     if not done or not cohort.domains:
         return ""
     legend = "".join(
-        f'<li><i class="swatch" style="background:{escape(colour)}"></i>{escape(name)}</li>'
-        for name, colour in cohort.domains.items()
+        f'<li><i class="swatch" style="background:{colour}"></i>{escape(name)}</li>'
+        for name, colour in colours_of(cohort).items()
     )
 
     def panel(slide: Slide) -> str:
         shares = slide.result.domains if slide.result else {}
         shares = {name: shares[name] for name in cohort.domains if name in shares}
         told = ", ".join(f"{name} {percent(share)}" for name, share in shares.items())
-        bar = f'<div class="stack" aria-hidden="true">{stacked(shares, cohort.domains)}</div>' if told else ""
-        alt = f"Domains on {slide.entry.name}" + (f": {told}" if told else "")
-        files = "".join(
-            f'<a href="{file}" download>{name}</a>'
-            for suffix, name in ((".h5ad", "Result .h5ad"), (".geojson", "Domains .geojson"))
-            if (file := link(cohort, cohort.file(slide.entry, suffix)))
+        bar = (
+            f'<div class="stack" aria-hidden="true">{stacked(shares, colours_of(cohort))}</div>'
+            if told
+            else ""
         )
+        alt = f"Domains on {slide.entry.name}" + (f": {told}" if told else "")
+        files = downloads(cohort, slide)
         return (
             _picture(link(cohort, cohort.file(slide.entry, ".png")), alt)
             + bar
@@ -88,20 +88,28 @@ def domains(cohort: Cohort, slides: Sequence[Slide]) -> str:
 
     return (
         '<section id="domains"><h2>Domains of all slides</h2>'
-        f'<ul class="legend bar">{legend}</ul>{_gallery(done, panel)}'
+        f'<ul class="legend bar">{legend}</ul>{_gallery(done, panel, "domain")}'
         '<p class="small">The bar below a picture: shares of its spots. A domain has one colour '
         "on all slides.</p></section>"
     )
 
 
-def _gallery(done: Sequence[Slide], panel: Callable[[Slide], str]) -> str:
-    """Panels, below the names of their groups where there are several."""
+def downloads(cohort: Cohort, slide: Slide) -> str:
+    """Links to the files of a slide that are there."""
+    kinds = ((".h5ad", "Result .h5ad"), (".geojson", "Domains .geojson"))
+    links = ((link(cohort, cohort.file(slide.entry, suffix)), name) for suffix, name in kinds)
+    return "".join(f'<a href="{file}" download>{name}</a>' for file, name in links if file)
+
+
+def _gallery(done: Sequence[Slide], panel: Callable[[Slide], str], mark: str) -> str:
+    """Panels, each with its mark to be found by, below the names of their groups where there are several."""
     groups = by_group(done)
     parts = []
     for name, members in groups.items():
-        if len(groups) > 1:
-            parts.append(f"<h3>{escape(name)} <small>{counted(len(members), 'slide')}</small></h3>")
-        parts += [f"<figure>{panel(slide)}</figure>" for slide in members]
+        head = f"<h3>{escape(name)} <small>{counted(len(members), 'slide')}</small></h3>"
+        panels = "".join(f'<figure id="{mark}{slide.number}">{panel(slide)}</figure>' for slide in members)
+        head = head if len(groups) > 1 else ""
+        parts.append(f'<div class="group">{head}<div class="panels">{panels}</div></div>')
     return f'<div class="gallery">{"".join(parts)}</div>'
 
 
@@ -119,11 +127,11 @@ def _caption(slide: Slide, more: str = "") -> str:
     entry, record = slide.entry, slide.result
     patient = f"Patient {entry.patient}" if entry.patient else ""
     of = " · ".join(escape(text) for text in (patient, entry.group) if text)
-    told = counted(record.spots, "spot") if record else ""
+    told = f"<span>{counted(record.spots, 'spot')}</span>" if record else ""
     if record and record.unlike == record.unlike:
-        share = f"{percent(record.unlike)} unlike the reference"
-        told = f'<span class="mark">{share}</span>' if slide.suspect else f"{told}, {share}"
+        style = ' class="mark"' if slide.suspect else ""
+        told += f"<span{style}>{percent(record.unlike)} unlike the reference</span>"
     return (
         f'<figcaption><b title="{escape(entry.name)}">{escape(entry.name)}</b>'
-        f"{f'<span>{of}</span>' if of else ''}<span>{told}</span>{more}</figcaption>"
+        f"{f'<span>{of}</span>' if of else ''}{told}{more}</figcaption>"
     )

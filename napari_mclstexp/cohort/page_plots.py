@@ -8,7 +8,7 @@ from html import escape
 from statistics import median
 from typing import TYPE_CHECKING
 
-from napari_mclstexp.cohort.page_values import by_group, figures, percent
+from napari_mclstexp.cohort.page_values import by_group, colours_of, counted, figures, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from napari_mclstexp.cohort.folder import Cohort
     from napari_mclstexp.cohort.page_values import Slide
 
-WIDTH, LEFT, RIGHT = 300, 8, 14
+WIDTH, LEFT, RIGHT = 300, 10, 16
 ROW, LABEL, AXIS = 46, 15, 20
 """Heights of a group's row, of its name within it, and of the axis below all rows."""
-RADIUS = 3.2
+RADII = ((30, 3.6), (120, 2.4), (10**9, 1.6))
+"""Of a dot, in groups of up to so many slides."""
+FEW = 12
+"""Dots that lie over the median's line; of more, the line lies over them."""
 LONGEST = 34
 """Letters of a group's name."""
 TICKS = 4
@@ -31,8 +34,8 @@ def distributions(cohort: Cohort, slides: Sequence[Slide]) -> str:
     if not done or not (cohort.domains or cohort.genes):
         return ""
     grouped = any(slide.entry.group for slide in slides)
-    sizes = ", ".join(f"{escape(name)} (n = {len(members):,})" for name, members in by_group(done).items())
-    what = f"Groups: {sizes}." if grouped else f"No groups were given: all slides in one (n = {len(done):,})."
+    sizes = ", ".join(f"{escape(name)} ({_n(members)})" for name, members in by_group(done).items())
+    what = f"Groups: {sizes}." if grouped else f"No groups were given: all slides in one ({_n(done)})."
     text = (
         f"{what} A dot is one slide, the upright line the median of its group. Slides of one patient are "
         "not independent of each other; no p-values are given, for values are predicted."
@@ -43,13 +46,20 @@ def distributions(cohort: Cohort, slides: Sequence[Slide]) -> str:
     )
 
 
+def _n(slides: Sequence[Slide]) -> str:
+    """How many slides they are, and of how many patients where each slide has one."""
+    patients = {slide.entry.patient for slide in slides}
+    of = "" if "" in patients else f" of {counted(len(patients), 'patient')}"
+    return f"n = {counted(len(slides), 'slide')}{of}"
+
+
 def _domains(cohort: Cohort, done: Sequence[Slide]) -> str:
     if not cohort.domains:
         return ""
     plots = []
-    for name, colour in cohort.domains.items():
+    for name, colour in colours_of(cohort).items():
         values = {s.number: _of(s, "domains", name) for s in done}
-        swatch = f'<i class="swatch" style="background:{escape(colour)}"></i>'
+        swatch = f'<i class="swatch" style="background:{colour}"></i>'
         drawn = strip_plot(done, values, f"Share of {name}", percent, colour, (0.0, 1.0))
         plots.append(_figure(f"{swatch}{escape(name)}", "", drawn))
     return (
@@ -59,14 +69,19 @@ def _domains(cohort: Cohort, done: Sequence[Slide]) -> str:
 
 
 def _genes(cohort: Cohort, done: Sequence[Slide]) -> str:
+    if not cohort.genes:
+        return ""
+    told = {shown.reliability for shown in cohort.genes}
+    same = f'<p class="small">{escape(min(told))}</p>' if len(told) == 1 and len(cohort.genes) > 1 else ""
     plots = []
     for shown in cohort.genes:
         values = {s.number: _of(s, "means", shown.gene) for s in done}
         drawn = strip_plot(done, values, f"Mean of {shown.gene}", figures, "var(--dot)")
-        plots.append(_figure(escape(shown.gene), escape(shown.reliability), drawn))
-    if not plots:
-        return ""
-    return f'<h3>Mean of each gene, {escape(cohort.unit)}</h3><div class="strips">{"".join(plots)}</div>'
+        plots.append(_figure(escape(shown.gene), "" if same else escape(shown.reliability), drawn))
+    return (
+        f"<h3>Mean of each gene over the spots of a slide, {escape(cohort.unit)}</h3>{same}"
+        f'<div class="strips">{"".join(plots)}</div>'
+    )
 
 
 def _bars(cohort: Cohort, done: Sequence[Slide]) -> str:
@@ -74,7 +89,7 @@ def _bars(cohort: Cohort, done: Sequence[Slide]) -> str:
     rows = []
     for name, members in by_group(done).items():
         shares = {domain: _mean([_of(s, "domains", domain) for s in members]) for domain in cohort.domains}
-        parts = stacked(shares, cohort.domains)
+        parts = stacked(shares, colours_of(cohort))
         rows.append(
             f'<div class="of">{escape(name)} <small>n = {len(members):,}</small></div>'
             f'<div class="stack" role="img" aria-label="{escape(_told(shares))}">{parts}</div>'
@@ -88,7 +103,7 @@ def _bars(cohort: Cohort, done: Sequence[Slide]) -> str:
 def stacked(shares: Mapping[str, float], colours: Mapping[str, str]) -> str:
     """Parts of one bar, each as wide as its share."""
     return "".join(
-        f'<i style="width:{100 * share:.2f}%;background:{escape(colours[name])}" '
+        f'<i style="width:{100 * share:.2f}%;background:{colours[name]}" '
         f'title="{escape(name)}: {percent(share)}"></i>'
         for name, share in shares.items()
         if name in colours and share > 0
@@ -143,14 +158,12 @@ def strip_plot(
 def _axis(
     ticks: Sequence[float], texts: Sequence[str], across: Callable[[float], float], height: float
 ) -> str:
-    """Upright lines at round values, which stand below them; the outermost stay within the plot."""
+    """Upright lines at round values, which stand below them."""
     parts = []
     for tick, text in zip(ticks, texts, strict=True):
         x = across(tick)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{LABEL}" y2="{height - AXIS}"/>')
-        place = "start" if tick == ticks[0] else "end" if tick == ticks[-1] else "middle"
-        x += {"start": -LEFT, "end": RIGHT, "middle": 0}[place]
-        parts.append(f'<text class="tick" x="{x:.1f}" y="{height - 5}" text-anchor="{place}">{text}</text>')
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{height - 5}" text-anchor="middle">{text}</text>')
     return "".join(parts)
 
 
@@ -170,18 +183,20 @@ def _row(
         f'<tspan class="n">n = {len(known):,}</tspan></text>',
         f'<line class="base" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{middle}" y2="{middle}"/>',
     ]
-    parts += [
-        f'<circle cx="{across(value):.1f}" cy="{y:.1f}" r="{RADIUS}" style="fill:{escape(colour)}">'
+    radius = next(size for most, size in RADII if len(known) <= most)
+    dots = [
+        f'<circle cx="{across(value):.1f}" cy="{y:.1f}" r="{radius}" style="fill:{colour}">'
         f"<title>{escape(slide.entry.name)}: {escape(say(value))}</title></circle>"
-        for slide, value, y in _spread(known, across, middle)
+        for slide, value, y in _spread(known, across, middle, radius)
     ]
-    if known:
-        of_all = median(value for _, value in known)
-        parts.append(
-            f'<line class="median" x1="{across(of_all):.1f}" x2="{across(of_all):.1f}" '
-            f'y1="{middle - 12}" y2="{middle + 12}"><title>Median: {escape(say(of_all))}</title></line>'
-        )
-    return "".join(parts)
+    if not known:
+        return "".join(parts)
+    of_all = median(value for _, value in known)
+    line = (
+        f'<line class="median" x1="{across(of_all):.1f}" x2="{across(of_all):.1f}" '
+        f'y1="{middle - 13}" y2="{middle + 13}"><title>Median: {escape(say(of_all))}</title></line>'
+    )
+    return "".join([*parts, line, *dots] if len(known) <= FEW else [*parts, *dots, line])
 
 
 def _figure(heading: str, note: str, drawn: str) -> str:
@@ -204,16 +219,16 @@ def _told(shares: Mapping[str, float]) -> str:
 
 
 def _spread(
-    known: Sequence[tuple[Slide, float]], across: Callable[[float], float], middle: float
+    known: Sequence[tuple[Slide, float]], across: Callable[[float], float], middle: float, radius: float
 ) -> list[tuple[Slide, float, float]]:
     """Slide, value and height of each dot: those that would lie on each other stand above and below."""
     columns: dict[int, list[tuple[Slide, float]]] = defaultdict(list)
     for slide, value in sorted(known, key=lambda pair: (pair[1], pair[0].number)):
-        columns[round(across(value) / (2 * RADIUS))].append((slide, value))
-    room = (ROW - LABEL) / 2 - RADIUS
+        columns[round(across(value) / (2 * radius))].append((slide, value))
+    room = (ROW - LABEL) / 2 - radius
     placed = []
     for column in columns.values():
-        step = min(2 * RADIUS, 2 * room / max(1, len(column) - 1))
+        step = min(2 * radius, 2 * room / max(1, len(column) - 1))
         for i, (slide, value) in enumerate(column):
             placed.append((slide, value, middle + step * ((i + 1) // 2) * (-1 if i % 2 else 1)))
     return placed

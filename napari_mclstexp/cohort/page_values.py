@@ -8,6 +8,8 @@ from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from napari_mclstexp.core.palette import is_colour
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
@@ -86,6 +88,11 @@ def by_group(slides: Iterable[Slide]) -> dict[str, list[Slide]]:
 def link(cohort: Cohort, file: Path) -> str:
     """Address of a file of the cohort from its page, for an attribute; empty where there is no such file."""
     return quote(file.relative_to(cohort.folder).as_posix()) if file.is_file() else ""
+
+
+def colours_of(cohort: Cohort) -> dict[str, str]:
+    """Colour of each domain; grey where what the cohort says is none, for it goes into the page's style."""
+    return {name: colour if is_colour(colour) else "#888888" for name, colour in cohort.domains.items()}
 
 
 def number(value: float, decimals: int = 0) -> str:
