@@ -2,6 +2,8 @@
 
 Format read: GeoJSON of QuPath 0.2 to 0.5: a class with ``name`` or ``names``, its colour as ``color`` (red,
 green, blue) or ``colorRGB`` (a signed 32-bit ARGB), a description in the metadata.
+
+shapely is loaded with the first area: the window, which knows of annotations from its start, need not wait.
 """
 
 from __future__ import annotations
@@ -9,8 +11,6 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import shapely
 
 from napari_mclstexp.core.geojson import one_line, read_areas, read_document
 from napari_mclstexp.core.palette import is_colour
@@ -58,6 +58,8 @@ class Annotation:
     @property
     def area(self) -> Area:
         """The area."""
+        import shapely
+
         return shapely.from_wkt(self.wkt)
 
     @property
@@ -73,6 +75,8 @@ class Annotation:
         DomainError
             It encloses no area, or a part of it is of the wrong kind.
         """
+        import shapely
+
         try:
             area = self.area
         except (shapely.errors.ShapelyError, TypeError) as error:
@@ -100,6 +104,8 @@ def annotation(area: Area, **about: str) -> Annotation:
     DomainError
         See :meth:`Annotation.checked`.
     """
+    import shapely
+
     rounded = shapely.normalize(shapely.set_precision(area, 10.0**-WKT_DIGITS))
     wkt = shapely.to_wkt(rounded, rounding_precision=WKT_DIGITS)
     about.setdefault("identity", str(uuid.uuid4()))

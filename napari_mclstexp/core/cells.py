@@ -8,33 +8,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import shapely
 
+from napari_mclstexp.core.reach import GIVEN_REACH, JOINED, middles_of, pitch_px, triangles_of
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from scipy.spatial import Delaunay
 
     from napari_mclstexp.core.grid import SpotGrid
     from napari_mclstexp.core.result import Domains
 
-LONE_PITCH_PX = 200.0
 SNAP_PX = 0.01
 """Corners closer than this become one, so that neighbouring areas join without slivers."""
-GIVEN_REACH = 0.72
-"""How far the area of a spot that was given goes, in pitches: just over the corner of a square."""
-JOINED = 0.9
-"""Three such spots on a circle of at most this radius, in pitches, join without a gap amid them: measured
-spots lie up to a tenth of a pitch off their places, and around a spot that is missing the radius is 1."""
 BEYOND = 1.02
 SHIFT = 0.317
 SIDES = 24
 """Of the outline around a spot that is on no grid."""
 WITHIN = GIVEN_REACH * math.cos(math.pi / SIDES)
 """Pitches from a spot within which its outline holds everything."""
-
-
-def pitch_px(grid: SpotGrid) -> tuple[float, float]:
-    """Distance between neighbours in y and x px; 200 px where a single spot tells of none."""
-    y, x = grid.pitch_px
-    return (y, x) if y > 0 and x > 0 else (LONE_PITCH_PX, LONE_PITCH_PX)
 
 
 def spot_cells(grid: SpotGrid) -> NDArray[np.object_]:
@@ -68,33 +57,6 @@ def _snapped(xy: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.round(xy / SNAP_PX + SHIFT) * SNAP_PX
 
 
-def triangles_of(points: NDArray[np.float64]) -> tuple[Delaunay, NDArray[np.float64]] | None:
-    """Delaunay triangles of points (N, 2) and the radius (T,) of the circle through the corners of each.
-
-    None for fewer than three points. Of four spots in a square a triangle is half, with their circle.
-    """
-    from scipy.spatial import Delaunay
-
-    if len(points) < 3:
-        return None
-    triangles = Delaunay(points, qhull_options="QJ")  # points in one line, too
-    return triangles, np.linalg.norm(_middles(triangles) - points[triangles.simplices[:, 0]], axis=1)
-
-
-def _middles(triangles: Delaunay) -> NDArray[np.float64]:
-    """(T, 2) middle of the circle through the corners of each triangle; inf where they lie in one line."""
-    a, b, c = triangles.points[triangles.simplices].transpose(1, 0, 2)
-    ab, ac = b - a, c - a
-    twice = 2 * (ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0])
-    ab2, ac2 = (ab**2).sum(axis=1), (ac**2).sum(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        offset = (
-            np.column_stack([ac[:, 1] * ab2 - ab[:, 1] * ac2, ab[:, 0] * ac2 - ac[:, 0] * ab2])
-            / twice[:, None]
-        )
-    return np.asarray(a + np.where(np.isfinite(offset), offset, np.inf))
-
-
 def _filled(
     points: NDArray[np.float64], cut: NDArray[np.intp], own: NDArray[np.object_]
 ) -> NDArray[np.object_]:
@@ -124,7 +86,7 @@ def _filled(
     triangles, radius = found
     gaps = (radius > 0.98 * GIVEN_REACH) & (radius <= JOINED)  # an outline is a polygon within its circle
     at = near[triangles.simplices[gaps].ravel()]
-    beyond = points[at] + BEYOND * (np.repeat(_middles(triangles)[gaps], 3, axis=0) - points[at])
+    beyond = points[at] + BEYOND * (np.repeat(middles_of(triangles)[gaps], 3, axis=0) - points[at])
     row = np.full(len(points), -1)
     row[cut] = np.arange(len(cut))
     at, beyond = row[at[row[at] >= 0]], beyond[row[at] >= 0]

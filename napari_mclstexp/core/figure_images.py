@@ -8,8 +8,9 @@ import numpy as np
 import shapely
 from PIL import Image
 
-from napari_mclstexp.core.cells import pitch_px, spot_cells
+from napari_mclstexp.core.cells import spot_cells
 from napari_mclstexp.core.raster import canvas_of
+from napari_mclstexp.core.reach import pitch_px
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
-from napari_mclstexp.core.cells import domain_areas, pitch_px
+from napari_mclstexp.core.cells import domain_areas
 from napari_mclstexp.core.figure_images import clip, draw_smooth, near, outline_of, sensible
+from napari_mclstexp.core.reach import pitch_px
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

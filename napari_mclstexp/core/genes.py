@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_mclstexp.core.measured.symbols import approved, looks_human, names_of
 from napari_mclstexp.errors import GeneError
 
 if TYPE_CHECKING:
@@ -269,6 +268,8 @@ class _Index:
 
 @lru_cache(maxsize=4)
 def _index(genes: tuple[str, ...]) -> _Index:
+    from napari_mclstexp.core.measured.symbols import approved, looks_human, names_of
+
     others, places, own = [], [], []
     for at, gene in enumerate(genes if looks_human(genes) else ()):
         today = approved(gene)

@@ -10,7 +10,6 @@ import json
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import shapely
 
 from napari_mclstexp.core.discreet import keep_private
 from napari_mclstexp.errors import RegionError
@@ -19,13 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    import shapely
     from numpy.typing import NDArray
 
 MAX_BYTES, MAX_NAME = 100 * 10**6, 200
 MAX_PX = 1e8
 """Coordinates beyond are on no slide."""
 
-Area: TypeAlias = shapely.Polygon | shapely.MultiPolygon
+Area: TypeAlias = "shapely.Polygon | shapely.MultiPolygon"
 
 
 class Misshapen(ValueError):
@@ -170,6 +170,8 @@ def ring_of(positions: Any) -> NDArray[np.float64]:
 
 def area_of(polygons: list[list[NDArray[np.float64]]]) -> Area | None:
     """One valid area of polygons by their rings; None where they enclose none."""
+    import shapely
+
     made = [
         shapely.Polygon(rings[0], [hole for hole in rings[1:] if len(hole)])
         for rings in polygons

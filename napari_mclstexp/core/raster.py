@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_mclstexp.core.cells import GIVEN_REACH, JOINED, pitch_px, triangles_of
+from napari_mclstexp.core.reach import GIVEN_REACH, JOINED, pitch_px, triangles_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,4 +1,7 @@
-"""Regions of a slide where alone to predict: read from GeoJSON as QuPath writes it, or drawn by hand."""
+"""Regions of a slide where alone to predict: read from GeoJSON as QuPath writes it, or drawn by hand.
+
+shapely is loaded with the first area: the window, which knows of regions from its start, need not wait.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import shapely
 
 from napari_mclstexp.core.geojson import Misshapen, area_of, one_line, read_areas, read_document, ring_of
 from napari_mclstexp.errors import GridError, RegionError
@@ -83,12 +85,16 @@ class Regions:
     @property
     def digest(self) -> str:
         """SHA-256 of the coordinates to a hundredth of a pixel, whatever the regions' order and names."""
+        import shapely
+
         rounded = shapely.transform(np.array(self.polygons), lambda xy: np.round(xy, 2) + 0.0)
         parts = sorted(shapely.to_wkb(shapely.normalize(rounded), byte_order=1).tolist())
         return hashlib.sha256(b"".join(parts)).hexdigest()
 
     def inside(self, grid: SpotGrid) -> NDArray[np.bool_]:
         """Which of N spots have their centre in a region or on its border, (N,) bool."""
+        import shapely
+
         centres = shapely.points(grid.centres_px[:, ::-1])
         _, rows = shapely.STRtree(centres).query(np.array(self.polygons), predicate="covers")
         within = np.zeros(len(grid), dtype=bool)
@@ -115,6 +121,8 @@ class Regions:
 
     def area_mm2(self, scale: Scale) -> float:
         """Area of all regions in mm2; where they overlap it counts once."""
+        import shapely
+
         area_px = float(shapely.disjoint_subset_union_all(np.array(self.polygons)).area)
         return area_px * scale.mpp_x * scale.mpp_y / 1e6
 
@@ -126,6 +134,8 @@ class Regions:
 
     def as_geojson(self) -> dict[str, Any]:
         """FeatureCollection of annotations as QuPath reads it; it tells nothing of the slide."""
+        import shapely
+
         digest = self.digest
         features = [
             {

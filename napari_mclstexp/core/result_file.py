@@ -13,12 +13,12 @@ import pandas as pd
 
 from napari_mclstexp.core.annotations import Annotation
 from napari_mclstexp.core.atomic import write_file
-from napari_mclstexp.core.cells import pitch_px
 from napari_mclstexp.core.discreet import keep_private
 from napari_mclstexp.core.grid import SpotGrid
 from napari_mclstexp.core.h5 import read_anndata, write_h5ad
 from napari_mclstexp.core.held_out import HeldOut
 from napari_mclstexp.core.palette import domain_colour, is_colour
+from napari_mclstexp.core.reach import pitch_px
 from napari_mclstexp.core.result import Domains, Provenance, Result
 from napari_mclstexp.core.slide.fingerprint import refuse_slide
 from napari_mclstexp.core.tissue import packed, unpacked

@@ -16,7 +16,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from napari_mclstexp.core.atomic import make_folder, write_text
 from napari_mclstexp.core.domain_history import History, edit_as_dict, edit_from_dict
@@ -244,6 +243,8 @@ def _load(fingerprint: str) -> Work:
 @contextmanager
 def _alone(fingerprint: str) -> Iterator[None]:
     """Let no other window write or read the work on a slide meanwhile; wait for it a while, not for ever."""
+    from filelock import FileLock, Timeout
+
     folder = folder_of(fingerprint)
     lock = FileLock(folder.with_name(f"{folder.name}.lock"), thread_local=False)
     with suppress(OSError, Timeout):

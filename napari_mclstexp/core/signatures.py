@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_mclstexp.core.discreet import keep_private
-from napari_mclstexp.core.measured.symbols import approved, looks_human, stands_for
 from napari_mclstexp.errors import GeneError
 
 if TYPE_CHECKING:
@@ -210,6 +209,8 @@ def _text(path: Path) -> str:
 
 def _matched(symbols: Sequence[str], genes: Sequence[str]) -> dict[str, str]:
     """The model's gene for each symbol that it has one for."""
+    from napari_mclstexp.core.measured.symbols import approved, looks_human
+
     exact = set(genes)
     folded = {gene.casefold(): gene for gene in reversed(genes)}
     found = {s: s if s in exact else folded.get(s.casefold(), "") for s in symbols}
@@ -221,6 +222,8 @@ def _matched(symbols: Sequence[str], genes: Sequence[str]) -> dict[str, str]:
 
 def _renamed(symbol: str, today: dict[str, str]) -> str:
     """The gene that a symbol of former days, or an alias, stands for; empty where that is none or unclear."""
+    from napari_mclstexp.core.measured.symbols import stands_for
+
     capital = symbol.upper()
     spellings = (symbol, capital, OPEN_FRAME.sub(r"\1orf", capital))
     among = next(filter(None, map(stands_for, spellings)), ())

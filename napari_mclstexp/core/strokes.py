@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import shapely
 
 from napari_mclstexp.core.adjacency import adjacency
-from napari_mclstexp.core.cells import pitch_px
+from napari_mclstexp.core.reach import pitch_px
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,6 +63,8 @@ class Strokes:
 
         Of one that crosses itself, inside any of its loops.
         """
+        import shapely
+
         if len(outline_px) < 3:
             return np.zeros(0, dtype=np.intp)
         area = shapely.make_valid(shapely.Polygon(np.asarray(outline_px)[:, ::-1]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import shapely
 from napari.layers import Shapes
 
 from napari_mclstexp.gui.own_layer import OwnLayer
@@ -64,5 +63,7 @@ class AnnotationLayer(OwnLayer):
 
 def _rings(note: Annotation) -> list[NDArray[np.float64]]:
     """Outlines (n, 2) y, x of an annotation's parts and their holes, without the point that closes them."""
+    import shapely
+
     parts = shapely.get_parts(note.area)
     return [np.asarray(ring.coords)[:-1, ::-1] for part in parts for ring in (part.exterior, *part.interiors)]

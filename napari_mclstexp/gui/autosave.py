@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer
 
-from napari_mclstexp.core.saved import State, keep_work
 from napari_mclstexp.gui.slides import spatial
 
 if TYPE_CHECKING:
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 
     from napari_mclstexp.core.domain_history import History
     from napari_mclstexp.core.result import Result
+    from napari_mclstexp.core.saved import State
     from napari_mclstexp.gui.jobs import Jobs
     from napari_mclstexp.session import Session
 
@@ -84,11 +84,16 @@ class Autosave(QObject):
         same = same and self._kept.domains is made.domains
         self._kept = made
 
-        self._jobs.aside(
-            lambda: keep_work(fingerprint, result, state, history, anew=not same), lambda _: None
-        )
+        def work() -> None:
+            from napari_mclstexp.core.saved import keep_work
+
+            keep_work(fingerprint, result, state, history, anew=not same)
+
+        self._jobs.aside(work, lambda _: None)
 
     def _state(self) -> State:
+        from napari_mclstexp.core.saved import State
+
         session, camera = self._session, self._viewer.scene.camera
         per_px = spatial(session.scale)["scale"]
         y, x = camera.center[-2:]

@@ -11,7 +11,6 @@ from napari_mclstexp.core.bundle_files import makes_dense_maps, reads_native_pix
 from napari_mclstexp.core.drawing import Watched, drawing_of
 from napari_mclstexp.core.opening import preparing
 from napari_mclstexp.core.progress import Progress
-from napari_mclstexp.core.slide import open_slide
 from napari_mclstexp.errors import MclstexpError, SlideError
 from napari_mclstexp.gui.telling import tell_in_words
 
@@ -100,6 +99,8 @@ class Controller:
 
         def steps() -> Generator[Progress, None, Slide]:
             yield Progress("Opening the slide", 0, 0)
+            from napari_mclstexp.core.slide import open_slide
+
             slide = open_slide(path, plane)
             slide.companion = slide.companion or companion
             _ = slide.fingerprint

@@ -28,7 +28,7 @@ from napari_mclstexp.gui.places import Places
 from napari_mclstexp.gui.pointing import Pointing
 from napari_mclstexp.gui.readers import DOCK, prefer_for_slides
 from napari_mclstexp.gui.scale_actions import ScaleActions
-from napari_mclstexp.gui.settings import read_settings
+from napari_mclstexp.gui.settings import Preferences
 from napari_mclstexp.gui.shortcuts import Shortcuts
 from napari_mclstexp.gui.side import Side
 from napari_mclstexp.gui.smooth_panning import SmoothPanning
@@ -64,6 +64,7 @@ class MclstexpDock(QWidget):
         keep_log()
         prefer_for_slides()
         self.session = Session()
+        self.preferences = Preferences(self.session)  # first to hear of a slide
         self.jobs = Jobs(self.session)
         self.domains = DomainActions(self.session, self.jobs)
         self.controller = Controller(self.session, self.jobs, self.domains)
@@ -79,16 +80,10 @@ class MclstexpDock(QWidget):
         self.side = Side(viewer, self.session, self.jobs)
         self.measuring = MeasureActions(self.session, self.jobs, self.side)
         self.shortcuts = Shortcuts(viewer, self.session, self.genes.step, self.side.next_domain)
-        settings = read_settings()
         self.resume_bar = ResumeBar(self.session)
         self.slide_panel = SlidePanel(self.session)
-        self.predict_panel = PredictPanel(
-            self.session,
-            settings.bundle or demo_bundle_path(),
-            self.controller.needs_scale,
-            settings.device,
-            settings.batch_size,
-        )
+        self.predict_panel = PredictPanel(self.session, demo_bundle_path(), self.controller.needs_scale)
+        self.preferences.came.connect(self.predict_panel.begin_with)
         self.gene_panel = GenePanel(self.session)
         self.domain_panel = DomainPanel(self.session)
         self.export_panel = ExportPanel(self.session)
@@ -273,6 +268,8 @@ class MclstexpDock(QWidget):
         gone = event.type() == QEvent.Type.ParentChange and self.parent() is None
         if gone and getattr(self, "_window", None) is not None:
             self.shut()
+        elif event.type() == QEvent.Type.Paint:
+            self.preferences.read_soon()
         return super().event(event)
 
     def closeEvent(self, event: QCloseEvent) -> None:  # noqa: D102 - Qt's name
@@ -289,7 +286,7 @@ class MclstexpDock(QWidget):
         self._viewer.layers.events.inserted.disconnect(self._adopt)
         parts = (self.autosave, self.work, self.genes, self.places, self.pointing, self.shortcuts)
         drawn = (self.legend, self.painting, self.measuring, self.domains)
-        for part in (*parts, *drawn, self.panning, self.side, self.layers):
+        for part in (self.preferences, *parts, *drawn, self.panning, self.side, self.layers):
             part.disconnect()
         self.jobs.close()
         self.session.bundles = {}  # a model is large, and Qt may keep hold of the session

@@ -8,8 +8,8 @@ import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_mclstexp.core.cells import pitch_px
 from napari_mclstexp.core.raster import raster_labels, raster_spots
+from napari_mclstexp.core.reach import pitch_px
 from napari_mclstexp.gui.own_layer import OwnLayer, change, place
 from napari_mclstexp.gui.slides import spatial
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import shapely
 from qtpy.QtCore import QEvent, QObject, Qt
 
 from napari_mclstexp.core.annotations import annotation
-from napari_mclstexp.core.cells import pitch_px
 from napari_mclstexp.core.domain_edits import Annotate, Assign, Edit, Split
 from napari_mclstexp.core.palette import domain_colour
+from napari_mclstexp.core.reach import pitch_px
 from napari_mclstexp.core.strokes import Stroke, Strokes
 from napari_mclstexp.errors import MclstexpError
 from napari_mclstexp.gui.slides import spatial
@@ -216,6 +215,8 @@ class Painting(QObject):
             self._session.set_tool(target=made)
 
     def _annotate(self, outline: NDArray[np.float64]) -> None:
+        import shapely
+
         try:
             if len(outline) < 3:
                 raise ValueError

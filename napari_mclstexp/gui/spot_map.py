@@ -8,8 +8,8 @@ import numpy as np
 from napari.layers import Image, Points
 from napari.utils.colormaps import ensure_colormap
 
-from napari_mclstexp.core.cells import pitch_px
 from napari_mclstexp.core.maps import SEQUENTIAL, Blend, Map
+from napari_mclstexp.core.reach import pitch_px
 from napari_mclstexp.gui.own_layer import (
     OwnLayer,
     change,

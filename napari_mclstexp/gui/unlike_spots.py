@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Points
 
-from napari_mclstexp.core.cells import pitch_px
+from napari_mclstexp.core.reach import pitch_px
 from napari_mclstexp.gui.own_layer import (
     OwnLayer,
     change,

@@ -11,7 +11,6 @@ from napari.utils.notifications import show_info
 from napari_mclstexp.core.drawing import drawing_of
 from napari_mclstexp.core.maps import Blend
 from napari_mclstexp.core.regions import regions_of
-from napari_mclstexp.core.saved import forget, kept_work, load_work
 from napari_mclstexp.core.scale import Scale
 from napari_mclstexp.gui.slides import spatial
 from napari_mclstexp.gui.telling import tell_in_words
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     import napari
 
     from napari_mclstexp.core.figure import Scene
-    from napari_mclstexp.core.saved import State, Work
+    from napari_mclstexp.core.saved import Kept, State, Work
     from napari_mclstexp.gui.autosave import Autosave
     from napari_mclstexp.gui.jobs import Jobs
     from napari_mclstexp.session import Session
@@ -54,8 +53,15 @@ class WorkActions:
     def _look(self) -> None:
         """See whether work on the slide was kept."""
         slide = self._session.slide
-        if slide is not None:
-            self._jobs.aside(lambda: kept_work(slide.fingerprint), self._session.set_kept)
+        if slide is None:
+            return
+
+        def work() -> Kept | None:
+            from napari_mclstexp.core.saved import kept_work
+
+            return kept_work(slide.fingerprint)
+
+        self._jobs.aside(work, self._session.set_kept)
 
     def resume(self, done: Callable[[State], None]) -> None:
         """Take up what was kept of the open slide; `done` is given its gene and view."""
@@ -64,6 +70,8 @@ class WorkActions:
             return
 
         def work() -> tuple[Work, object]:
+            from napari_mclstexp.core.saved import load_work
+
             found = load_work(slide.fingerprint)
             smooth = found.state.colour.smooth
             return found, drawing_of(found.result.grid, smooth=smooth, tissue=found.result.tissue)
@@ -95,9 +103,16 @@ class WorkActions:
     def forget(self) -> None:
         """Delete what was kept of the open slide."""
         slide = self._session.slide
-        if slide is not None:
-            self._session.set_kept(None)
-            self._jobs.aside(lambda: forget(slide.fingerprint), lambda _: None)
+        if slide is None:
+            return
+
+        def work() -> None:
+            from napari_mclstexp.core.saved import forget
+
+            forget(slide.fingerprint)
+
+        self._session.set_kept(None)
+        self._jobs.aside(work, lambda _: None)
 
     def save_figure(self, path: Path, dpi: int) -> None:
         """Draw what is seen to a file, on a worker."""

@@ -39,12 +39,26 @@ def test_the_dock_begins_with_what_was_set(
     window = bare_window
     window.open_dock()
     form = window.dock.predict_panel.form
-    assert form.bundle.value == bundle
+    window.qtbot.waitUntil(lambda: form.bundle.value == bundle)  # they are read when the dock was drawn
     assert form.device.value == "cpu"
     window.open(slide)
     about = window.predict().provenance
     assert (about.batch_size, about.device) == (5, "cpu")
     assert about.threads == max(1, os.cpu_count() - 1), "a core is left to the window"
+
+
+def test_what_was_chosen_before_they_were_read_stays(
+    bare_window: Window, preferences, bundle: Path, slide: Path
+) -> None:  # type: ignore[no-untyped-def]
+    """A program that opens the dock may set its form, and open a slide, in one go."""
+    preferences.bundle = str(bundle)
+    preferences.device = "cuda"
+    preferences.batch_size = 5
+    _, dock = bare_window.viewer.window.add_plugin_dock_widget("napari-mclstexp")
+    dock.predict_panel.form.device.value = "cpu"
+    bare_window.viewer.open(slide, plugin="napari-mclstexp")
+    asked = dock.predict_panel.request()
+    assert (asked.bundle, asked.device, asked.batch_size) == (bundle, "cpu", 5)
 
 
 def test_they_stand_in_the_preferences(window: Window) -> None:

@@ -6,7 +6,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_mclstexp.core.slide.fingerprint import refuse_slide
 from napari_mclstexp.errors import ExportError
 
 if TYPE_CHECKING:
@@ -66,6 +65,8 @@ def export_result(
     GeneError
         The gene is not among those predicted.
     """
+    from napari_mclstexp.core.slide.fingerprint import refuse_slide
+
     path = Path(path)
     name = path.name.lower()
     known = sorted((*FORMATS, *PICTURES, *REPORTS), key=len, reverse=True)

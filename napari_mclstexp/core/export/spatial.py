@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from napari_mclstexp.core.atomic import write_folder
-from napari_mclstexp.core.cells import domain_areas, pitch_px
+from napari_mclstexp.core.cells import domain_areas
 from napari_mclstexp.core.export.label_image import label_image
+from napari_mclstexp.core.reach import pitch_px
 from napari_mclstexp.core.result_file import SPOT_TO_PITCH, to_anndata
 from napari_mclstexp.errors import ExportError
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_mclstexp.core.cells import pitch_px
+from napari_mclstexp.core.reach import pitch_px
 from napari_mclstexp.errors import GeneError
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from napari_mclstexp.gui.controller import DENSE, MEASURED, PredictRequest
 from napari_mclstexp.gui.panels.place import PlaceForm
 
 if TYPE_CHECKING:
+    from napari_mclstexp.gui.settings import Settings
     from napari_mclstexp.session import Session
 
 GRIDS = [
@@ -44,12 +45,12 @@ class PredictPanel(QGroupBox):
         session: "Session",
         bundle: Path,
         needs_scale: Callable[[Path], bool],
-        device: str = "auto",
-        batch_size: int | None = None,
     ) -> None:
         super().__init__("2  Predict")
         self._session = session
-        self._needs_scale, self._batch_size = needs_scale, batch_size
+        self._needs_scale = needs_scale
+        self._bundle = bundle
+        self._batch_size: int | None = None
 
         @magicgui(
             call_button=False,
@@ -65,7 +66,7 @@ class PredictPanel(QGroupBox):
             grid: str = "visium",
             pitch_um: float = 100.0,
             spots: Path = Path(),
-            device: str = device,
+            device: str = DEVICES[0],
         ) -> None:
             """Only a form: the button that asks for it stands below what it depends on."""
 
@@ -118,6 +119,14 @@ class PredictPanel(QGroupBox):
         session.estimate_changed.connect(self._show)
         self.predict_button.installEventFilter(self)
         self._show()
+
+    def begin_with(self, settings: "Settings") -> None:
+        """Take what was set in the preferences, but for what was chosen here meanwhile."""
+        self._batch_size = settings.batch_size
+        if settings.bundle is not None and self.form.bundle.value == self._bundle:
+            self.form.bundle.value = settings.bundle
+        if self.form.device.value == DEVICES[0]:
+            self.form.device.value = settings.device
 
     def enterEvent(self, event: QEnterEvent) -> None:  # noqa: D102 - Qt's name
         super().enterEvent(event)
