@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_mclstexp.cohort.folder import COHORT, load_cohort
+from napari_mclstexp.core.discreet import keep_private
 from napari_mclstexp.core.progress import Progress
 from napari_mclstexp.core.scale import Scale, parse_mpp
 from napari_mclstexp.core.slide import open_slide
@@ -84,6 +85,7 @@ def read_cohort(path: Path) -> tuple[Cohort, tuple[Record | None, ...]]:
     CohortError
         See :func:`.folder.load_cohort`; or it has no slides.
     """
+    keep_private(path)
     try:
         cohort = load_cohort(path)
         records = tuple(record_of(cohort, entry) for entry in cohort.entries)
@@ -150,8 +152,7 @@ def open_page(
         try:
             made = _result(cohort, entry, slide)
         except MclstexpError as error:
-            again = "Run the cohort again: what is missing is made anew."
-            return Page(slide, scale, record, note=f"{error} {again}")
+            return Page(slide, scale, record, note=f"{error} {_again(cohort.file(entry, '.h5ad'))}")
         yield Progress("Drawing", 0, 0)
         from napari_mclstexp.core.drawing import drawing_of
 
@@ -170,6 +171,7 @@ def open_page(
 
 def _slide(cohort: Cohort, entry: Entry) -> Slide:
     """The slide where it was; else beside the cohort's folder or in it, where both were copied together."""
+    keep_private(entry.path, "slide")
     folder, other, refused = cohort.folder, None, None
     for path in (folder / entry.path, folder.parent / entry.path.name, folder / entry.path.name):
         try:
@@ -210,6 +212,11 @@ def _why_none(record: Record | None) -> str:
         return ""
     how, _, kind = record.outcome.partition(":")
     return f"{how.capitalize()}: {record.reason or kind.strip() or 'no reason is told.'}"
+
+
+def _again(file: Path) -> str:
+    first = f"Delete {file.name} and run" if file.is_file() else "Run"
+    return f"{first} the cohort again: what is missing is made anew."
 
 
 def _result(cohort: Cohort, entry: Entry, slide: Slide) -> Result:

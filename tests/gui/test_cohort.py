@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from PIL import Image
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QTimer, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QDialog, QDialogButtonBox, QRadioButton
 from steps import finish
 
 from napari_mclstexp.cohort.folder import Cohort, Entry, Record, Shown, load_cohort
@@ -115,11 +117,30 @@ def shows(window: Window, entry: Entry, *, result: bool = True) -> None:
         assert window.dock.domain_panel.legend.topLevelItemCount() == 3
 
 
+def _choose_our_reader(left: int = 400) -> None:
+    """Where napari asks which reader to take, click ours and OK."""
+    dialog = QApplication.activeModalWidget()
+    if isinstance(dialog, QDialog) and dialog.objectName() == "Choose reader":
+        (ours,) = [b for b in dialog.findChildren(QRadioButton) if "mclSTExp" in b.text()]
+        QTest.mouseClick(ours, Qt.MouseButton.LeftButton, pos=QPoint(8, ours.height() // 2))
+        box = dialog.findChild(QDialogButtonBox)
+        QTest.mouseClick(box.button(QDialogButtonBox.StandardButton.Ok), Qt.MouseButton.LeftButton)
+    elif left:
+        QTimer.singleShot(50, lambda: _choose_our_reader(left - 1))
+
+
 @pytest.mark.parametrize("what", ["folder", "file"])
-def test_opened_by_napari(bare_window: Window, cohort: Cohort, what: str) -> None:
-    """As by File > Open, or dropped onto the canvas: the dock opens and shows the first slide."""
-    window = bare_window
-    window.open(cohort.folder if what == "folder" else cohort.folder / "cohort.json")
+def test_dropped_onto_the_canvas(bare_window: Window, cohort: Cohort, what: str) -> None:
+    """The dock opens and shows the first slide."""
+    window, target = bare_window, bare_window.main._qt_viewer
+    data = QMimeData()
+    path = cohort.folder if what == "folder" else cohort.folder / "cohort.json"
+    data.setUrls([QUrl.fromLocalFile(str(path))])
+    at = target.rect().center()
+    args = (Qt.DropAction.CopyAction, data, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    _choose_our_reader()
+    QApplication.sendEvent(target, QDragEnterEvent(at, *args))
+    QApplication.sendEvent(target, QDropEvent(QPointF(at), *args))
     window.find_dock()
     wait(window, 0)
     shows(window, cohort.entries[0])
@@ -289,7 +310,8 @@ def test_a_result_that_cannot_be_shown(opened: Window, cohort: Cohort, how: str)
     step(window, 1, 1)
     shows(window, cohort.entries[1], result=False)
     note = bar_of(window).note
-    assert "Run the cohort again" in note.text()
+    assert "the cohort again" in note.text()
+    assert ("Delete second.h5ad" in note.text()) == (how != "absent")
     assert note.height() >= note.heightForWidth(note.width()), "its lines are cut off"
     assert window.notes() == []
     window.shot(f"cohort_5_{how}")

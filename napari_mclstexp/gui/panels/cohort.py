@@ -86,7 +86,7 @@ class CohortBar(QFrame):
         row.addSpacing(6)
         row.addWidget(self.close_button)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(10, 6, 10, 6)
+        layout.setContentsMargins(13, 6, 10, 6)
         layout.setSpacing(4)
         layout.addLayout(row)
         for part in (self.slides, self.about, self.note):
