@@ -17,7 +17,8 @@ LayerData = tuple[Any, dict[str, Any], str] | tuple[None]
 
 
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData]] | None:
-    """Reader for a whole-slide image, None for what is none (npe2 reader contribution)."""
+    """Reader for a whole-slide image or a cohort, None for what is neither (npe2 reader contribution)."""
+    from napari_mclstexp.cohort.paging import is_cohort
     from napari_mclstexp.core.slide import open_slide
     from napari_mclstexp.errors import MclstexpError, SectionError
 
@@ -25,6 +26,8 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerD
         if len(path) != 1:
             return None
         path = path[0]
+    if is_cohort(Path(path)):
+        return _open_cohort
     try:
         slide = open_slide(path)
     except SectionError:
@@ -52,6 +55,14 @@ def _add_section(path: str | list[str]) -> list[LayerData]:
     path = path[0] if isinstance(path, list) else path
     if not add_to_open_slide(Path(path)):
         open_slide(path)
+    return [(None,)]
+
+
+def _open_cohort(path: str | list[str]) -> list[LayerData]:
+    """Open a cohort in the dock, which says what is wrong with it."""
+    from napari_mclstexp.gui.readers import open_cohort
+
+    open_cohort(Path(path[0] if isinstance(path, list) else path))
     return [(None,)]
 
 

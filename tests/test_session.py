@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING
 
 import pytest
 
+from napari_mclstexp.cohort.folder import Cohort, Shown
 from napari_mclstexp.core.measured.reading import read_measured
 from napari_mclstexp.core.result_file import load_result
 from napari_mclstexp.core.scale import Scale
 from napari_mclstexp.core.slide import open_slide
 from napari_mclstexp.errors import GeneError
 from napari_mclstexp.session import Session
+from napari_mclstexp.session.paging import Paging
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,3 +83,29 @@ def test_another_slide_starts_anew(session: Session, measured: Measured, slide_p
     session.set_measured(measured)
     session.set_slide(open_slide(slide_path))
     assert session.measured is session.pairing is session.gene is None
+
+
+def test_a_cohorts_slides_share_colours(session: Session, result_path: Path) -> None:
+    """Within the cohort's limits, else those of the slide on which a gene was seen first."""
+    result = load_result(result_path)
+    known, other = result.genes[:2]
+    session.set_result(result, gene=known)
+    cohort = Cohort(result_path, (), "", "", "", {}, (Shown(known, 0.5, 1.5), Shown(other, 1.0, math.nan)))
+    session.set_paging(Paging.of(cohort, (), session.view.colour))
+    session.set_result(result, gene=known, page=True)
+    assert session.shows_page
+    assert session.predicted_map.limits == (0.5, 1.5)
+    session.set_gene(other)
+    seen = session.predicted_map.limits
+    assert seen not in ((0.5, 1.5), session.view.colour.percentiles)
+    brighter = dataclasses.replace(result, expression=result.expression + 3)
+    session.set_result(brighter, page=True)
+    assert (session.gene, session.predicted_map.limits) == (other, seen)
+    session.set_view(colour=dataclasses.replace(session.view.colour, numbers=(0.0, 9.0)))  # typed
+    session.set_gene(known)
+    session.set_gene(other)
+    assert session.predicted_map.limits == (0.0, 9.0)
+    session.share_colours(wanted=False)
+    assert session.view.colour.by == "percentiles"
+    session.set_result(result)
+    assert not session.shows_page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 import zipfile
@@ -118,6 +119,16 @@ def reads_native_pixels(path: Path) -> bool:
 def makes_dense_maps(path: Path) -> bool:
     """Whether a bundle has the margin that a dense map needs; False where it cannot be read."""
     return bool(_glance(path).get("margin_px"))
+
+
+def digest_of(path: Path) -> str:
+    """Digest of a bundle as its loaded self tells it; its other files are not looked at. Empty where it
+    cannot be read.
+    """
+    try:
+        return hashlib.sha256(read_members(path, ("bundle.json",))["bundle.json"]).hexdigest()
+    except (BundleError, OSError):
+        return ""
 
 
 def _glance(path: Path) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from napari_mclstexp.core.limits import PERCENTILES, centred_limits, colour_limi
 from napari_mclstexp.errors import GeneError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from napari_mclstexp.core.result import Result
@@ -134,8 +136,14 @@ def value_map(
     return Map(name, values, limits, DIVERGING if colour.centred else colour.colormap, unit)
 
 
-def blend(result: Result, genes: tuple[str, ...], percentiles: tuple[float, float] = PERCENTILES) -> Blend:
-    """Two or three genes as red, green and blue, each from its lower to its upper percentile.
+def blend(
+    result: Result,
+    genes: tuple[str, ...],
+    percentiles: tuple[float, float] = PERCENTILES,
+    limits: Mapping[str, tuple[float, float]] | None = None,
+) -> Blend:
+    """Two or three genes as red, green and blue, each from its lower to its upper percentile, or within
+    `limits` where it has some there.
 
     Raises
     ------
@@ -148,7 +156,7 @@ def blend(result: Result, genes: tuple[str, ...], percentiles: tuple[float, floa
     rgb = np.zeros((len(result.grid), 3), np.float32)
     for channel, gene in enumerate(genes):
         values = result.believable(gene)
-        low, high = colour_limits(values, percentiles)
+        low, high = (limits or {}).get(gene) or colour_limits(values, percentiles)
         rgb[:, channel] = (values - low) / (high - low)
     rgb = rgb.clip(0, 1)
     rgb[np.isnan(rgb).any(axis=1)] = np.nan

@@ -6,7 +6,6 @@ One folder a slide, named by its fingerprint: ``result.h5ad`` with the predictio
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -15,10 +14,15 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+<<<<<<< HEAD
 import numpy as np
+=======
+from filelock import FileLock, Timeout
+>>>>>>> cohort_pager
 
 from napari_mclstexp.core.atomic import make_folder, write_text
-from napari_mclstexp.core.domain_history import History, edit_as_dict, edit_from_dict
+from napari_mclstexp.core.domain_history import History
+from napari_mclstexp.core.kept_edits import edits_as_dict, mark_of, repeated
 from napari_mclstexp.core.maps import Colour
 from napari_mclstexp.core.remembered import data_folder
 from napari_mclstexp.errors import MclstexpError, ResultError
@@ -155,7 +159,7 @@ def keep_work(fingerprint: str, result: Result, state: State, history: History |
     """
     made = _as_made(result, history)
     with _alone(fingerprint):
-        if anew or _kept_mark(fingerprint) != _mark(made):
+        if anew or _kept_mark(fingerprint) != mark_of(made):
             keep_result(fingerprint, made)
         keep_state(fingerprint, state, history, result)
 
@@ -173,10 +177,9 @@ def keep_state(fingerprint: str, state: State, history: History | None, result: 
         "schema_version": SCHEMA_VERSION,
         "when": datetime.now().astimezone().isoformat(timespec="seconds"),
         "spots": len(result.grid),
-        "of": _mark(_as_made(result, history)),
+        "of": mark_of(_as_made(result, history)),
         "state": asdict(state),
-        "done": [edit_as_dict(e) for e in history.done] if history else [],
-        "undone": [edit_as_dict(e) for e in history.undone] if history else [],
+        **edits_as_dict(history),
     }
     write_text(folder / STATE, json.dumps(told), overwrite=True)
 
@@ -215,7 +218,7 @@ def _load(fingerprint: str) -> Work:
     history = None if result.domains is None else History(result.domains)
     try:
         told = _told(folder)
-        if told["of"] != _mark(result):  # it stopped between writing the one and the other
+        if told["of"] != mark_of(result):  # it stopped between writing the one and the other
             return Work(result, history, State())
         given = dict(told["state"])
         colours: dict[str, Any] = {
@@ -225,10 +228,7 @@ def _load(fingerprint: str) -> Work:
         colour = Colour(**colours)
         state = State(**{**given, "colour": colour, "centre": tuple(given["centre"])})
         if history is not None:
-            for edit in (*told["done"], *reversed(told["undone"])):
-                history = history.do(edit_from_dict(edit))
-            for _ in told["undone"]:
-                history = history.undo()
+            history = repeated(history, told)
             result = result.with_domains(history.domains, history.count)
     except FileNotFoundError:
         return Work(result, history, State())
@@ -268,15 +268,6 @@ def _kept_mark(fingerprint: str) -> str:
         return str(_told(folder)["of"]) if (folder / RESULT).is_file() else ""
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
-
-
-def _mark(result: Result) -> str:
-    """Tells one prediction from another, and the same one with other domains."""
-    found = hashlib.sha256(np.ascontiguousarray(result.expression).tobytes())
-    found.update(np.ascontiguousarray(result.grid.centres_px).tobytes())
-    if result.domains is not None:
-        found.update(np.ascontiguousarray(result.domains.labels, dtype=np.int32).tobytes())
-    return found.hexdigest()
 
 
 def forget(fingerprint: str) -> None:

@@ -6,6 +6,11 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer
 
+<<<<<<< HEAD
+=======
+from napari_mclstexp.core.kept_edits import keep_edits
+from napari_mclstexp.core.saved import State, keep_work
+>>>>>>> cohort_pager
 from napari_mclstexp.gui.slides import spatial
 
 if TYPE_CHECKING:
@@ -22,7 +27,7 @@ PAUSE_MS = 1500
 
 
 class Autosave(QObject):
-    """Writes prediction, edits, gene and view to the user's folder.
+    """Writes prediction, edits, gene and view to the user's folder; of what a cohort keeps, edits alone.
 
     Parameters
     ----------
@@ -39,6 +44,8 @@ class Autosave(QObject):
         self._viewer, self._session, self._jobs = viewer, session, jobs
         self._kept: Result | None = None
         self._waiting: tuple[str, Result, History | None, State] | None = None
+        self._paged: History | None = None
+        self._edited: tuple[Result, History] | None = None
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(PAUSE_MS)
@@ -66,15 +73,27 @@ class Autosave(QObject):
         """A prediction was read from what is kept: it need not be written again."""
         self._kept = result
 
+    def paged(self, history: History | None) -> None:
+        """A prediction of a cohort is to be shown, with these edits: they need not be written again."""
+        self._paged = history
+
     def _changed(self) -> None:
         slide, result, history = self._session.slide, self._session.result, self._session.history
-        if slide is not None and result is not None:
+        if self._session.shows_page:
+            if result is not None and history is not None and history is not self._paged:
+                self._paged, self._edited = history, (result, history)
+                self._timer.start()
+        elif slide is not None and result is not None:
             self._waiting = slide.fingerprint, result, history, self._state()
             self._timer.start()
 
     def keep(self) -> None:
         """Write what has changed, on a worker."""
         self._timer.stop()
+        edited, self._edited = self._edited, None
+        if edited is not None:
+            result, history = edited
+            self._jobs.aside(lambda: keep_edits(result.with_domains(history.start), history), lambda _: None)
         if self._waiting is None:
             return
         fingerprint, result, history, state = self._waiting

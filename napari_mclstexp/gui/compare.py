@@ -172,8 +172,7 @@ class CompareWindow(QWidget):
         if result is None:
             return []
         centred = colour.centred and result.reference_mean is not None
-        colour = replace(colour, centred=centred)
-        maps = [gene_map(result, gene, colour) for gene in self._genes]
+        maps = [gene_map(result, g, self._session.colour_of(g, centred=centred)) for g in self._genes]
         if self.one_scale.isChecked() and len({m.limits for m in maps}) > 1:
             spanning = centred_limits if centred else colour_limits
             limits = spanning(np.concatenate([m.values for m in maps]), colour.percentiles)

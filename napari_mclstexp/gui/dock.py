@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_mclstexp.gui.autosave import Autosave
 from napari_mclstexp.gui.canvas_legend import CanvasLegend
+from napari_mclstexp.gui.cohort_actions import CohortActions
 from napari_mclstexp.gui.controller import Controller
 from napari_mclstexp.gui.domain_actions import DomainActions
 from napari_mclstexp.gui.gene_actions import GeneActions
@@ -17,6 +18,7 @@ from napari_mclstexp.gui.jobs import Jobs
 from napari_mclstexp.gui.layers import Layers
 from napari_mclstexp.gui.measure_actions import MeasureActions
 from napari_mclstexp.gui.painting import Painting
+from napari_mclstexp.gui.panels.cohort import CohortBar
 from napari_mclstexp.gui.panels.domain import DomainPanel
 from napari_mclstexp.gui.panels.export import ExportPanel
 from napari_mclstexp.gui.panels.gene import GenePanel
@@ -75,11 +77,13 @@ class MclstexpDock(QWidget):
         self.place = PlaceActions(self.session, self.jobs, self.places, self.controller)
         self.autosave = Autosave(viewer, self.session, self.jobs)
         self.work = WorkActions(viewer, self.session, self.jobs, self.autosave)
+        self.cohort = CohortActions(viewer, self.session, self.jobs, self.autosave, self._model)
         self.pointing = Pointing(viewer, self.session)
         self.panning = SmoothPanning(viewer, self.session)
         self.side = Side(viewer, self.session, self.jobs)
         self.measuring = MeasureActions(self.session, self.jobs, self.side)
         self.shortcuts = Shortcuts(viewer, self.session, self.genes.step, self.side.next_domain)
+        self.cohort_bar = CohortBar(self.session)
         self.resume_bar = ResumeBar(self.session)
         self.slide_panel = SlidePanel(self.session)
         self.predict_panel = PredictPanel(self.session, demo_bundle_path(), self.controller.needs_scale)
@@ -123,6 +127,7 @@ class MclstexpDock(QWidget):
         outside = QVBoxLayout(self)
         outside.setContentsMargins(0, 0, 0, 0)
         self.slide_panel.name.setContentsMargins(14, 4, 6, 2)
+        outside.addWidget(self.cohort_bar)
         outside.addWidget(self.slide_panel.name)  # above what scrolls: a mix-up of slides harms
         outside.addWidget(self.resume_bar)
         outside.addWidget(scroll)
@@ -155,6 +160,7 @@ class MclstexpDock(QWidget):
         self.predict_panel.expected.connect(self.layers.expect_result)
         self.predict_panel.cancel_requested.connect(act.cancel)
         self.predict_panel.keep_requested.connect(act.stop_here)
+        self._wire_cohort()
         self._wire_place()
         self._wire_genes()
         self._wire_work()
@@ -178,6 +184,15 @@ class MclstexpDock(QWidget):
             part.tool_requested.connect(lambda changes: session.set_tool(**changes))
         panel.annotations.import_requested.connect(act.import_annotations)
         panel.annotations.visit_requested.connect(self.side.visit_annotation)
+
+    def _wire_cohort(self) -> None:
+        bar, cohort = self.cohort_bar, self.cohort
+        self.slide_panel.cohort_requested.connect(cohort.open)
+        bar.step_requested.connect(cohort.step)
+        bar.slide_requested.connect(cohort.go)
+        bar.colours_requested.connect(self.session.share_colours)
+        bar.leave_requested.connect(cohort.leave)
+        self.shortcuts.bind_paging(cohort.step)
 
     def _wire_place(self) -> None:
         form, place = self.predict_panel.place, self.place
@@ -212,6 +227,9 @@ class MclstexpDock(QWidget):
         self.export_panel.script_requested.connect(self.work.save_script)
 
     # Methods of this widget, for Qt would keep a lambda alive, and with it the viewer.
+
+    def _model(self) -> Path:
+        return Path(self.predict_panel.form.bundle.value)
 
     def _draw_line(self, wanted: bool) -> None:
         self.layers.draw_line(wanted)
@@ -285,7 +303,7 @@ class MclstexpDock(QWidget):
             self._window.removeEventFilter(self)
         self._viewer.layers.events.inserted.disconnect(self._adopt)
         parts = (self.autosave, self.work, self.genes, self.places, self.pointing, self.shortcuts)
-        drawn = (self.legend, self.painting, self.measuring, self.domains)
+        drawn = (self.cohort, self.legend, self.painting, self.measuring, self.domains)
         for part in (self.preferences, *parts, *drawn, self.panning, self.side, self.layers):
             part.disconnect()
         self.jobs.close()

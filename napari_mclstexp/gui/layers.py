@@ -92,11 +92,16 @@ class Layers:
         slide = self._session.slide
         shown = [layer for layer in self._viewer.layers if slide and slide_of(layer) is slide]
         newest = shown[-1] if shown else None  # the same slide can have been opened twice
+        if self._session.result is None:  # layers in um beside one in pixels, and napari ignores all units
+            self._drop_result()
+        if self._session.measured is None:
+            self._measured.drop()
         for layer in (*shown[:-1], self._slide):
             if layer is not None and layer != newest:
                 self._drop(layer)
         if slide is not None and newest is None:
             data, about, _ = layer_data(slide)
+            about |= spatial(self._session.scale)
             newest = self._viewer.add_layer(Image(data, **about))
         self._slide = newest
         self._provisional = slide is not None and not slide.prepared

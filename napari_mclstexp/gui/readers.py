@@ -27,6 +27,7 @@ DOCK = "mclSTExp"
 AFTER_MS = 250
 """The dock opens when the slide's picture has been drawn."""
 
+COHORT_PATTERN = "*cohort.json"
 SLIDE_PATTERNS = ("*.svs", "*.ndpi", "*.mrxs", "*.scn", "*.bif", "*.dcm", "*.jp2", "*.btf")
 """Files that are slides and nothing else. Others, such as ``*.tif``, napari asks about once."""
 
@@ -35,7 +36,7 @@ def prefer_for_slides() -> None:
     """Have napari open slides by this plugin without asking, as its own reader takes every file."""
     plugins = get_settings().plugins
     chosen = plugins.extension2reader
-    missing = {pattern: PLUGIN for pattern in SLIDE_PATTERNS if pattern not in chosen}
+    missing = {pattern: PLUGIN for pattern in (*SLIDE_PATTERNS, COHORT_PATTERN) if pattern not in chosen}
     if missing:
         plugins.extension2reader = {**chosen, **missing}
 
@@ -66,6 +67,21 @@ def add_to_open_slide(path: Path) -> bool:
         return False
     dock.controller.add_measured(path)
     return True
+
+
+def open_cohort(path: Path) -> None:
+    """Open a cohort in the dock of the current window, once napari has read what it was given."""
+    viewer = current_viewer()
+    if viewer is not None and QApplication.instance() is not None:
+        QTimer.singleShot(0, lambda: _open_cohort(viewer, path))
+
+
+def _open_cohort(viewer: napari.Viewer, path: Path) -> None:
+    open_dock(viewer)
+    window = getattr(viewer.window, "_qt_window", None)
+    dock = None if window is None else window.findChild(QWidget, DOCK)
+    if dock is not None:
+        dock.cohort.open(path)
 
 
 def open_dock(viewer: napari.Viewer) -> None:

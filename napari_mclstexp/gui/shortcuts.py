@@ -22,6 +22,8 @@ KEYS = {
     "more": "Shift-O",
     "less": "O",
     "domain": "D",
+    "page back": "PageUp",
+    "page on": "PageDown",
     "help": "F1",
     "undo": "Control-Z",
     "redo": "Control-Shift-Z",
@@ -34,6 +36,7 @@ HELP = (
     ("O, Shift+O", "map less and more opaque"),
     ("D", "next domain, brought to the middle"),
     ("Ctrl+Z, Ctrl+Shift+Z", "undo and redo an edit of the domains"),
+    ("Page Up, Page Down", "previous and next slide of the cohort"),
     ("Click on a spot", "explains it"),
     ("Space, held", "pans while something is drawn or painted"),
     ("Enter, Escape", "ends an outline; gives it, or the tool, up"),
@@ -79,9 +82,17 @@ class Shortcuts:
 
     def bind_drawing(self, close: Callable[[], None], leave: Callable[[], None]) -> None:
         """Let keys end or give up what is drawn."""
-        for name, act in (("close", close), ("leave", leave)):
-            self._acts[name] = lambda _, act=act: act()
-            self._viewer.bind_key(KEYS[name], self._acts[name], overwrite=True)
+        self._bind("close", close)
+        self._bind("leave", leave)
+
+    def bind_paging(self, step: Callable[[int], None]) -> None:
+        """Let keys go to other slides of a cohort."""
+        self._bind("page back", lambda: step(-1))
+        self._bind("page on", lambda: step(1))
+
+    def _bind(self, name: str, act: Callable[[], None]) -> None:
+        self._acts[name] = lambda _: act()
+        self._viewer.bind_key(KEYS[name], self._acts[name], overwrite=True)
 
     def disconnect(self) -> None:
         """Give the keys back."""

@@ -66,6 +66,7 @@ class WorkActions:
     def resume(self, done: Callable[[State], None]) -> None:
         """Take up what was kept of the open slide; `done` is given its gene and view."""
         slide, session = self._session.slide, self._session
+        shown = session.result  # that of a cohort may be
         if slide is None:
             return
 
@@ -79,11 +80,12 @@ class WorkActions:
         def take(read: tuple[Work, object]) -> None:
             found, drawing = read
             state, about = found.state, found.result.provenance
-            if session.result is not None or session.slide is not slide:
+            if session.result is not shown or session.slide is not slide:
                 return
             if np.isfinite(about.mpp_x):
                 session.set_scale(Scale(about.mpp_x, about.mpp_y, about.mpp_source))
-            session.set_view(colour=state.colour, opacity=state.opacity, domains=state.domains)
+            if session.paging is None:  # else its slides keep their colours in common
+                session.set_view(colour=state.colour, opacity=state.opacity, domains=state.domains)
             self._autosave.taken_up(
                 found.result if found.history is None else found.result.with_domains(found.history.start)
             )
@@ -134,6 +136,12 @@ class WorkActions:
         """Write the session as a script or a notebook, on a worker."""
         session = self._session
         result, slide, bundle = session.result, session.slide, session.bundle_path
+        if session.shows_page:
+            tell_in_words(
+                "The domains shown were found over all slides of the cohort: a script for this slide alone "
+                "cannot repeat them. Run the cohort again by mclstexp cohort run."
+            )
+            return
         if result is None or slide is None or bundle is None:
             tell_in_words("There is nothing to write as code yet: predict first.")
             return

@@ -39,6 +39,8 @@ class Session(Shown):
     ----------
     generation : int
         Raised whenever the slide changes; what a job brings for an older one is dropped.
+    shows_page : bool
+        Whether the result is one that a cohort keeps, with its domains edited or not.
     """
 
     slide_changed = Signal()
@@ -72,6 +74,7 @@ class Session(Shown):
         self.used_regions: Regions | None = None
         self.estimate = ""
         self.kept: Kept | None = None
+        self.shows_page = False
 
     @property
     def slide(self) -> Slide | None:
@@ -122,13 +125,13 @@ class Session(Shown):
             self.set_domain_choice(count=stability.best)
         self.stability_changed.emit()
 
-    def set_slide(self, slide: Slide | None) -> None:
-        """Open another slide; its predecessor's result goes with it."""
+    def set_slide(self, slide: Slide | None, scale: Scale | None = None) -> None:
+        """Open another slide, at its own scale if no other is given; the result of the one before goes."""
         if slide is self._slide:
             return
         previous, self._slide = self._slide, slide
         self.generation += 1
-        self._scale = slide.scale if slide else None
+        self._scale = scale or (slide.scale if slide else None)
         self._measured = self._tissue = self._regions = None
         self._gene = None
         self.estimate, self.kept = "", None
@@ -159,6 +162,7 @@ class Session(Shown):
 
     def _clear_result(self) -> None:
         self._result = self._pairing = self._history = None
+        self.shows_page = False
         self._drawing = self._signature = self._map = None
         self._listed, self._listed_by = (), BY_NAME
         self._view = replace(self._view, blend=(), hidden=frozenset())
@@ -166,7 +170,13 @@ class Session(Shown):
         self.set_spot(None)
 
     def set_result(
-        self, result: Result, drawing: Drawing | None = None, history: History | None = None
+        self,
+        result: Result,
+        drawing: Drawing | None = None,
+        history: History | None = None,
+        *,
+        gene: str | None = None,
+        page: bool = False,
     ) -> None:
         """Show another result; the gene stays where the result has it, else the most variable is taken.
 
@@ -178,6 +188,10 @@ class Session(Shown):
             Of its grid; the former one stays where the grid does.
         history : History, optional
             Of its domains' edits; a new one by default.
+        gene : str, optional
+            To be shown instead, where the result has it.
+        page : bool
+            Whether it is the result that the cohort keeps of the slide.
         """
         kept = self._result is not None and result.grid is self._result.grid
         chosen, held = self._view.blend, self._drawing
@@ -187,7 +201,7 @@ class Session(Shown):
         self._clear_result()
         if not kept:
             self.set_stability(None)
-        self._result = result
+        self._result, self.shows_page = result, page
         self._drawing = held if kept and drawing is None else drawing
         self._history = history or (None if result.domains is None else History(result.domains))
         if set(chosen) <= set(result.genes):
@@ -199,9 +213,9 @@ class Session(Shown):
             self._listed_by, self._listed = listed
         self.set_spot(spot)
         self._pair()
-        if self._gene not in result.genes:
-            self._gene = None
+        self._gene = next((g for g in (gene, self._gene) if g in result.genes), None)
         self._settle_gene()
+        self._hold_colours()
         self.result_changed.emit()
         self.gene_changed.emit()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_mclstexp.core.limits import colour_limits
 from napari_mclstexp.core.maps import Blend, Map, blend, gene_map, value_map
 from napari_mclstexp.core.remembered import Remembered
 from napari_mclstexp.core.signatures import GeneSet, Score, score
@@ -15,9 +16,11 @@ from napari_mclstexp.session.values import Tool, View
 if TYPE_CHECKING:
     from napari_mclstexp.core.annotations import Annotation
     from napari_mclstexp.core.drawing import Drawing
+    from napari_mclstexp.core.maps import Colour
     from napari_mclstexp.core.measured.on_slide import Measured
     from napari_mclstexp.core.raster import Canvas
     from napari_mclstexp.core.result import Result
+    from napari_mclstexp.session.paging import Key, Paging
 
 BY_NAME = ("name", None)
 SIGNATURE_UNIT = "mean z-score over the spots"
@@ -32,6 +35,7 @@ class Shown:
     drawing_changed = Signal()
     listing_changed = Signal()
     tool_changed = Signal()
+    paging_changed = Signal()
 
     def __init__(self) -> None:
         self._result: Result | None = None
@@ -46,6 +50,7 @@ class Shown:
         self._listed_by: tuple[str, int | None] = BY_NAME
         self.remembered = Remembered()
         self.tool = Tool()
+        self.paging: Paging | None = None
 
     @property
     def result(self) -> Result | None:
@@ -112,10 +117,29 @@ class Shown:
 
     def set_view(self, **changes: Any) -> None:
         """Draw the result otherwise."""
-        view = replace(self._view, **changes)
+        before, view = self._view.colour, replace(self._view, **changes)
         if view != self._view:
             self._map = None
             self._view = view
+            if view.colour.centred != before.centred:
+                self._hold_colours()
+            elif view.colour != before:
+                self._note_limits()
+            self.view_changed.emit()
+
+    def set_paging(self, paging: Paging | None) -> None:
+        """Page through a cohort, to another slide of it, or no longer."""
+        self.paging = paging
+        self.paging_changed.emit()
+
+    def share_colours(self, wanted: bool) -> None:
+        """Let a gene's colours mean the same on all slides of the cohort, or follow each slide."""
+        if self.paging is not None and wanted != self.paging.same_colours:
+            self.paging = replace(self.paging, same_colours=wanted)
+            self._hold_colours()
+            if not wanted:
+                self._colour(by="percentiles")
+            self.paging_changed.emit()
             self.view_changed.emit()
 
     def set_gene(self, gene: str) -> None:
@@ -138,6 +162,7 @@ class Shown:
         self._gene = gene
         self._signature = self._map = None
         self._view = replace(self._view, blend=())
+        self._hold_colours()
         self.gene_changed.emit()
 
     @property
@@ -158,6 +183,7 @@ class Shown:
         self._signature = None if genes is None else (genes, score(self._result, genes))
         self._map = None
         self._view = replace(self._view, blend=())
+        self._hold_colours()
         self.gene_changed.emit()
 
     def set_blend(self, genes: tuple[str, ...]) -> None:
@@ -174,6 +200,7 @@ class Shown:
             blend(self._result, genes)
         self._signature = self._map = None
         self._view = replace(self._view, blend=genes)
+        self._hold_colours()
         self.gene_changed.emit()
 
     @property
@@ -183,7 +210,8 @@ class Shown:
         if result is None or self._map is not None:
             return self._map
         if view.blend:
-            self._map = blend(result, view.blend, view.colour.percentiles)
+            held = {gene: limits for gene in view.blend if (limits := self._held((gene, False)))}
+            self._map = blend(result, view.blend, view.colour.percentiles, held)
         elif self._signature is not None:
             genes, found = self._signature
             plain = replace(view.colour, centred=False)
@@ -192,6 +220,62 @@ class Shown:
             centred = view.colour.centred and result.reference_mean is not None
             self._map = gene_map(result, gene, replace(view.colour, centred=centred))
         return self._map
+
+    def colour_of(self, gene: str, *, centred: bool) -> Colour:
+        """How a predicted gene is coloured, be it the one shown or not."""
+        colour, held = replace(self._view.colour, centred=centred), self._held((gene, centred))
+        return colour if held is None else replace(colour, by="numbers", numbers=held)
+
+    def _held(self, key: Key) -> tuple[float, float] | None:
+        """Limits that the slides of a cohort share; None where there are none."""
+        paging = self.paging
+        return None if paging is None or not paging.same_colours else paging.limits.get(key)
+
+    def _key(self) -> Key | None:
+        """What the limits of the prediction's colours belong to; None where there are none, or several."""
+        result, gene = self._result, self._gene
+        if result is None or self._view.blend:
+            return None
+        if self._signature is not None:
+            return f"signature {self._signature[0].name}", False
+        if gene is None or gene not in result.genes:
+            return None
+        return gene, self._view.colour.centred and result.reference_mean is not None
+
+    def _hold_colours(self) -> None:
+        """Colour what is shown within the limits that the slides of a cohort share; if it is the first slide
+        on which this is shown, they are those that it has there.
+        """
+        key = self._key()
+        if self.paging is None or not self.paging.same_colours or self._result is None:
+            return
+        if key is not None and self._held(key) is None:
+            self._colour(by="percentiles")
+        if key is None or self._held(key) is None:
+            self._note_limits(anew=False)
+        held = None if key is None else self._held(key)
+        if held is not None:
+            self._colour(by="numbers", numbers=held)
+
+    def _note_limits(self, *, anew: bool = True) -> None:
+        """Take the limits of what is shown for all slides of a cohort."""
+        result, paging, key = self._result, self.paging, self._key()
+        if result is None or paging is None or not paging.same_colours:
+            return
+        shown = self.predicted_map if key is not None else None
+        if key is not None and isinstance(shown, Map):
+            paging = paging.with_limits(key, shown.limits)
+        for gene in self._view.blend:
+            if anew or (gene, False) not in paging.limits:
+                found = colour_limits(result.believable(gene), self._view.colour.percentiles)
+                paging = paging.with_limits((gene, False), found)
+        self.paging = paging
+        if self._view.blend:
+            self._map = None
+
+    def _colour(self, **changes: Any) -> None:
+        self._map = None
+        self._view = replace(self._view, colour=replace(self._view.colour, **changes))
 
     @property
     def drawing(self) -> Drawing | None:

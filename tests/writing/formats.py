@@ -124,6 +124,22 @@ def _kept_state(folder: Path, which: int) -> object:
     return keep_state(KEY, State(gene=f"gene {which}"), History(domains), results()[OLD])
 
 
+def _kept_edits(folder: Path, which: int) -> object:
+    from napari_mclstexp.core.domain_edits import Rename
+    from napari_mclstexp.core.domain_history import History
+    from napari_mclstexp.core.kept_edits import keep_edits
+
+    os.environ["MCLSTEXP_DATA"] = str(folder)
+    made = results()[OLD]
+    assert made.domains is not None
+    return keep_edits(made, History(made.domains).do(Rename(1, f"Domain {'AB'[which]}")))
+
+
+def _read_edits(folder: Path) -> object:
+    (file,) = (folder / "edits").glob("*.json")
+    return json.loads(file.read_text())
+
+
 def _remembered(folder: Path, which: int) -> object:
     from napari_mclstexp.core.remembered import Remembered, remember
 
@@ -290,6 +306,7 @@ FORMATS = {
     "autosave-state": Format(
         _kept_state, lambda f: json.loads((f / SLIDES / "state.json").read_text()), SLIDES
     ),
+    "autosave-edits": Format(_kept_edits, _read_edits, "edits"),
     "remembered": Format(_remembered, lambda f: json.loads((f / "remembered.json").read_text())),
     "cache-choice": Format(_cached, lambda f: json.loads((f / "backend-1.json").read_text())),
     "cache-levels": Format(_levels, _read_levels),

@@ -48,5 +48,7 @@ class ResumeBar(QFrame):
             edits = f" and {kept.edits} edits of its domains" if kept.edits > 1 else ""
             edits = " and an edit of its domains" if kept.edits == 1 else edits
             spots = f" of {kept.spots:,} spots" if kept.spots else ""
-            self.text.setText(f"A prediction{spots}{edits} was kept from {when}.")
-        self.setVisible(kept is not None and self._session.result is None)  # with its text, for its height
+            beside = ", beside the cohort's" if self._session.shows_page else ""
+            self.text.setText(f"A prediction{spots}{edits} was kept from {when}{beside}.")
+        bare = self._session.result is None or self._session.shows_page
+        self.setVisible(kept is not None and bare)  # with its text, for its height

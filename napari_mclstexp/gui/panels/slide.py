@@ -39,6 +39,7 @@ class SlidePanel(QGroupBox):
     """Names the open slide and tells its scale; asks for what the file leaves open."""
 
     open_requested = Signal(object)
+    cohort_requested = Signal(object)
     sample_requested = Signal()
     navigator_requested = Signal()
     mpp_requested = Signal(str)
@@ -51,6 +52,8 @@ class SlidePanel(QGroupBox):
         self.open_button = QPushButton("Open a slide …")
         self.folder_button = QPushButton("Folder …")
         self.folder_button.setToolTip("Open a slide that is a folder: OME-Zarr, DICOM, Visium")
+        self.cohort_button = QPushButton("Cohort …")
+        self.cohort_button.setToolTip("Open the folder of a cohort, and page through its slides")
         self.sample_button = QPushButton("Sample")
         self.sample_button.setToolTip("Open the synthetic section that comes with the plugin")
         self.name = _told()  # the dock puts it where it is always in sight
@@ -75,6 +78,7 @@ class SlidePanel(QGroupBox):
         self._lay_out()
         self.open_button.clicked.connect(self._choose_file)
         self.folder_button.clicked.connect(self._choose_folder)
+        self.cohort_button.clicked.connect(self._choose_cohort)
         self.sample_button.clicked.connect(self.sample_requested)
         self.navigator_button.clicked.connect(self.navigator_requested)
         self.mpp.editingFinished.connect(self._typed)
@@ -88,7 +92,7 @@ class SlidePanel(QGroupBox):
 
     def _lay_out(self) -> None:
         buttons = QHBoxLayout()
-        for button in (self.open_button, self.folder_button, self.sample_button):
+        for button in (self.open_button, self.folder_button, self.cohort_button, self.sample_button):
             buttons.addWidget(button)
         self._form = form = QFormLayout()
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -118,6 +122,11 @@ class SlidePanel(QGroupBox):
         if name:
             self.open_requested.emit(Path(name))
 
+    def _choose_cohort(self) -> None:
+        name = QFileDialog.getExistingDirectory(self, "Open the folder of a cohort")
+        if name:
+            self.cohort_requested.emit(Path(name))
+
     def _typed(self) -> None:
         if self._session.slide is not None:
             self.mpp_requested.emit(self.mpp.text())
@@ -133,6 +142,7 @@ class SlidePanel(QGroupBox):
         for widget in (
             self.open_button,
             self.folder_button,
+            self.cohort_button,
             self.sample_button,
             self.plane,
             self.settling,
