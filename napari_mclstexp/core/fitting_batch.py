@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from napari_mclstexp.core.encode import embedded
+from napari_mclstexp.core.room import spoken
 from napari_mclstexp.errors import DeviceMemoryError
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Fitting:
 
     def _halve(self, tried: int, device: str) -> None:
         self.size = tried // 2
-        self.note = f"The {device} has no room for {self._asked} patches at once: {self.size} are taken."
+        self.note = f"{spoken(device)} has no room for {self._asked} patches at once: {self.size} are taken."
         log.warning("%s", self.note)
         if device == "cuda":
             torch.cuda.empty_cache()
