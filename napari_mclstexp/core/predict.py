@@ -134,7 +134,7 @@ def predict(
     def encode_from(start: int) -> Generator[tuple[slice, Queries], None, None]:
         if share is not None and scale is not None:
             regions = [part for part in parts if part.start >= start]
-            return dense_queries(slide, grid, regions, spec, scale, network, unread)
+            return dense_queries(slide, grid, regions, spec, scale, network, unread, fitting)
         return patch_by_patch(slide, grid, field, scale, network, how, unread, fitting, start)
 
     unfinished = Unfinished(name_of(slide, grid, scale, how)) if resumable else None
