@@ -221,7 +221,7 @@ def predict(
     refuse_existing(out, overwrite=overwrite)
     regions = None if region is None else pipeline.read_regions(region)
     with pipeline.open_slide(slide, None if plane is None else plane - 1) as opened:
-        refuse_slide(out, opened.fingerprint, slide)
+        refuse_slide(out, opened.fingerprint, *opened.opened)
         opened.check_for_model()
         known = parse_mpp(mpp) if mpp is not None else pipeline.known_scale(opened)
         scale = known or terminal.ask_mpp(opened, grid, spots, bundle)

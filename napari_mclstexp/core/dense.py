@@ -11,7 +11,7 @@ than these; how near they are with it, a bundle tells from its training sections
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,14 +19,16 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from napari_mclstexp.core.appearance import appearance_of_windows
+from napari_mclstexp.core.appearance import appearance, appearance_of_windows
 from napari_mclstexp.core.backends import maps_backend
 from napari_mclstexp.core.context import Queries
+from napari_mclstexp.core.encode import embedded
+from napari_mclstexp.core.fitting_batch import Fitting
 from napari_mclstexp.core.grid import SQUARE
-from napari_mclstexp.core.model import STRIDE, cropped
-from napari_mclstexp.core.patches import Field, read_area, read_batches, worked_ahead
+from napari_mclstexp.core.model import EMBEDDING, IMAGE_FEATURES, STRIDE, cropped
+from napari_mclstexp.core.patches import Field, read_area, read_batches, without_margin, worked_ahead
 from napari_mclstexp.core.slide.watch import check_there
-from napari_mclstexp.errors import SlideError
+from napari_mclstexp.errors import DeviceMemoryError, SlideError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -48,6 +50,8 @@ SHARES = (1, 2, 4, 8)
 """Steps in a stride that the trunk has shifts for: down to the stride of its first block."""
 REGION = {1: 32, 2: 32, 4: 16, 8: 8}
 """By steps in a stride: at most so many strides, a side, share one pass: a second or two on two cores."""
+AROUND = 4
+"""Strides by which halves of a region reach over the cut: embeddings differ by under 1e-4 of their length."""
 
 
 def dense_grid(spec: BundleSpec) -> str:
@@ -98,6 +102,7 @@ def dense_queries(
     scale: Scale,
     network: MclSTExp,
     unread: NDArray[np.bool_],
+    fitting: Fitting | None = None,
 ) -> Generator[tuple[slice, Queries], None, None]:
     """Encode the spots of a grid, region by region; the next region is read meanwhile.
 
@@ -118,6 +123,8 @@ def dense_queries(
     unread : numpy.ndarray
         (N,) bool: spots at which the slide cannot be decoded are marked. A region with such goes patch by
         patch.
+    fitting : Fitting, optional
+        Knows what fits into the device's memory.
 
     Yields
     ------
@@ -131,8 +138,7 @@ def dense_queries(
     DeviceError, ModelError, SlideError
         As in :func:`.encode.encode_patches`.
     """
-    from napari_mclstexp.core.encode import embedded, encode_patches
-
+    fitting = fitting or Fitting(BATCH)
     maps_of = maps_backend(network)
     device = next(network.parameters()).device
     plans = [_Plan.of(grid, rows, spec) for rows in regions]
@@ -140,12 +146,40 @@ def dense_queries(
     field = Field(spec.patch_px, spec.field_um).widened(spec.margin_px)
     for rows, plan, region in zip(regions, plans, seen, strict=True):
         if region is None:
-            patches = read_batches(slide, grid.centres_px[rows], field, scale, BATCH, unread[rows])
-            yield rows, Queries.joined([encode_patches(network, part, device) for _, part in patches])
+            batches = read_batches(slide, grid.centres_px[rows], field, scale, BATCH, unread[rows])
+            yield rows, Queries.joined([_alone(network, part, device, fitting) for _, part in batches])
             continue
         pixels, looks = region
-        found = embedded(network, pixels[None], device, partial(plan.features, maps_of=maps_of))
-        yield rows, Queries(*found, looks)
+        yield rows, Queries(*_at_once(network, plan, pixels, device, maps_of, fitting), looks)
+
+
+def _alone(network: MclSTExp, patches: NDArray[np.uint8], device: torch.device, fitting: Fitting) -> Queries:
+    """Encode patches, each by itself."""
+    found = fitting(network, patches, device, network.image_encoder)
+    return Queries(*found, appearance(without_margin(patches, network.image_encoder.margin_px)))
+
+
+def _at_once(
+    network: MclSTExp,
+    plan: _Plan,
+    pixels: NDArray[np.uint8],
+    device: torch.device,
+    maps_of: Maps,
+    fitting: Fitting,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Features (n, 1024) and embeddings (n, 256) of a region's spots; by its halves where it does not fit."""
+    halves = plan.halves(pixels)
+    if fitting.has_room(pixels) or not halves:
+        try:
+            return embedded(network, pixels[None], device, partial(plan.features, maps_of=maps_of))
+        except DeviceMemoryError:
+            if not halves:
+                raise
+        fitting.divide(pixels, device)
+    features, embeddings = (np.empty((len(plan.at), n), np.float32) for n in (IMAGE_FEATURES, EMBEDDING))
+    for spots, half, within in halves:
+        features[spots], embeddings[spots] = _at_once(network, half, within, device, maps_of, fitting)
+    return features, embeddings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -202,6 +236,31 @@ class _Plan:
             check_there(slide)
             return None
         return pixels, appearance_of_windows(pixels, self.at * self.step + self.margin_px, self.patch_px)
+
+    def halves(self, pixels: NDArray[np.uint8]) -> list[tuple[NDArray[np.bool_], _Plan, NDArray[np.uint8]]]:
+        """The region in two, across its longer side: of each half which spots, their plan, and its pixels.
+
+        Empty where all spots lie in one stride. Each half reaches over the cut by `AROUND`, so that spots
+        beside it see what they see in the whole.
+        """
+        cell = self.at // self.share
+        axis = int(np.ptp(cell, axis=0).argmax())
+        along = cell[:, axis]
+        middle = (along.min() + along.max() + 1) // 2
+        parts = []
+        for spots in (along < middle, along >= middle):
+            if not spots.any() or spots.all():
+                return []
+            start = max(0, int(along[spots].min()) - AROUND)
+            end = int(along[spots].max()) + AROUND
+            field = -(-(self.patch_px + 2 * self.margin_px) // STRIDE)
+            stop = (end + field) * STRIDE + STRIDE - self.step
+            window = [slice(None), slice(None)]
+            window[axis] = slice(start * STRIDE, stop)
+            moved = self.at[spots]
+            moved[:, axis] -= start * self.share
+            parts.append((spots, replace(self, at=moved), pixels[tuple(window)]))
+        return parts
 
     def features(self, pixels: torch.Tensor, maps_of: Maps) -> torch.Tensor:
         """Features (n, 1024) of the spots from the pixels (1, 3, H, W) of their region."""

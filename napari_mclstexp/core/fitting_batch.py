@@ -1,14 +1,16 @@
-"""Batches that fit: where a device has no room for one, it is encoded in halves, down to single patches."""
+"""What fits: where a device has no room for a batch or a region, it is encoded in halves, and so on."""
 
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from napari_mclstexp.core.encode import embedded
+from napari_mclstexp.core.room import spoken
 from napari_mclstexp.errors import DeviceMemoryError
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ log = logging.getLogger(__name__)
 
 class Fitting:
     """Embeds pictures as :func:`.encode.embedded` does, as many at once as the device has room for.
+
+    Regions of a dense map are divided by those who lay them: they ask :meth:`has_room`, and tell of what has
+    not fitted by :meth:`divide`.
 
     Parameters
     ----------
@@ -38,6 +43,7 @@ class Fitting:
 
     def __init__(self, size: int) -> None:
         self.size, self._asked = size, size
+        self._too_large = math.inf
         self.note = ""
 
     def __call__(
@@ -58,18 +64,30 @@ class Fitting:
             part = pictures[start : start + self.size]
             try:
                 found.append(embedded(model, part, device, encode))
+                start += len(part)
+                continue
             except DeviceMemoryError:
                 if len(part) == 1:
                     raise
-                self._halve(len(part), device.type)
-            else:
-                start += len(part)
+            self.size = len(part) // 2
+            tried = f"{self._asked} patches at once: {self.size} are taken"
+            self._tell(tried, device.type)
         features, embeddings = zip(*found, strict=True)
         return np.concatenate(features), np.concatenate(embeddings)
 
-    def _halve(self, tried: int, device: str) -> None:
-        self.size = tried // 2
-        self.note = f"The {device} has no room for {self._asked} patches at once: {self.size} are taken."
+    def has_room(self, pixels: NDArray[np.uint8]) -> bool:
+        """Whether as many pixels (H, W, 3) of a region may fit: no fewer have failed."""
+        return pixels.size < self._too_large
+
+    def divide(self, pixels: NDArray[np.uint8], device: torch.device) -> None:
+        """Take smaller regions than these pixels (H, W, 3) from now on: they have not fitted."""
+        self._too_large = pixels.size
+        height, width = pixels.shape[:2]
+        self._tell(f"{height:,} x {width:,} pixels at once: smaller regions are taken", device.type)
+
+    def _tell(self, tried: str, device: str) -> None:
+        """Tell of what has not fitted, whose error is no more: it would hold its memory."""
+        self.note = f"{spoken(device)} has no room for {tried}."
         log.warning("%s", self.note)
         if device == "cuda":
             torch.cuda.empty_cache()

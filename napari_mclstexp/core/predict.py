@@ -139,7 +139,7 @@ def predict(
             return given_before(encoded_before or (), unread)
         if share is not None and scale is not None:
             regions = [part for part in parts if part.start >= start]
-            return dense_queries(slide, grid, regions, spec, scale, network, unread)
+            return dense_queries(slide, grid, regions, spec, scale, network, unread, fitting)
         encode = image_backend(how.backend, network)
         return patch_by_patch(slide, grid, field, scale, network, encode, how, unread, fitting, start)
 

@@ -25,6 +25,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return foreign and any(sign in text for sign in SIGNS)
 
 
+def spoken(device: str) -> str:
+    """What a device is called in messages."""
+    return "This computer" if device == "cpu" else "The GPU"
+
+
 def no_room(device: str, patches: int = 0) -> DeviceMemoryError:
     """Error of a device whose memory does not hold a number of patches at once; 0 for the model itself."""
     at = f" at {patches} patches at a time" if patches else ""
@@ -32,7 +37,7 @@ def no_room(device: str, patches: int = 0) -> DeviceMemoryError:
     if device == "cpu":
         return exhausted(at)
     msg = (
-        f"The {device} device ran out of memory{at}. Close other programs that compute on it, or predict "
+        f"{spoken(device)} ran out of memory{at}. Close other programs that compute on it, or predict "
         "on the CPU, which takes longer."
     )
     return DeviceMemoryError(msg, device)

@@ -14,12 +14,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-<<<<<<< HEAD
-import numpy as np
-=======
-from filelock import FileLock, Timeout
->>>>>>> cohort_pager
-
 from napari_mclstexp.core.atomic import make_folder, write_text
 from napari_mclstexp.core.domain_history import History
 from napari_mclstexp.core.kept_edits import edits_as_dict, mark_of, repeated

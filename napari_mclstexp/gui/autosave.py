@@ -6,11 +6,6 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer
 
-<<<<<<< HEAD
-=======
-from napari_mclstexp.core.kept_edits import keep_edits
-from napari_mclstexp.core.saved import State, keep_work
->>>>>>> cohort_pager
 from napari_mclstexp.gui.slides import spatial
 
 if TYPE_CHECKING:
@@ -93,6 +88,8 @@ class Autosave(QObject):
         edited, self._edited = self._edited, None
         if edited is not None:
             result, history = edited
+            from napari_mclstexp.core.kept_edits import keep_edits
+
             self._jobs.aside(lambda: keep_edits(result.with_domains(history.start), history), lambda _: None)
         if self._waiting is None:
             return

@@ -244,7 +244,7 @@ class Controller:
 
     def export(self, path: Path, *, overwrite: bool) -> None:
         """Export the result on a worker."""
-        result, gene = self._session.result, self._session.gene
+        result, gene, opened = self._session.result, self._session.gene, self._session.opened
         if result is None:
             tell_in_words("There is nothing to export yet: predict first.")
             return
@@ -253,7 +253,7 @@ class Controller:
             yield Progress("Exporting", 0, 0)
             from napari_mclstexp.core.export import export_result
 
-            return export_result(result, path, overwrite=overwrite, gene=gene)
+            return export_result(result, path, overwrite=overwrite, gene=gene, opened=opened)
 
         self._start(
             steps(), lambda written: show_info(f"Wrote {written.name}."), f"Wrote {path.name}.", "export"

@@ -79,7 +79,7 @@ def write_layers(path: str, layers: Sequence[tuple[Any, dict[str, Any], str]]) -
     target = Path(path)
     given = bool(target.suffix)
     target = target if given else target.with_name(target.name + DEFAULT)
-    return [str(export_result(result, target, overwrite=given, gene=gene))]
+    return [str(export_result(result, target, overwrite=given, gene=gene, opened=session.opened))]
 
 
 def _session_of(about: dict[str, Any]) -> Session:

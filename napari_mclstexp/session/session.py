@@ -82,6 +82,12 @@ class Session(Shown):
         return self._slide
 
     @property
+    def opened(self) -> tuple[Path, ...]:
+        """Files and folders that are open, the measured section with them; none of them is ever replaced."""
+        slide = () if self._slide is None else self._slide.opened
+        return slide if self._measured is None else (*slide, self._measured.path)
+
+    @property
     def scale(self) -> Scale | None:
         """Um per px in force: the slide's own, or the user's."""
         return self._scale

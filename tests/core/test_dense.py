@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from steps import finish
 
 from napari_mclstexp.core import pipeline
 from napari_mclstexp.core.appearance import COLOURS, QUANTILES, STAINS, appearance, appearance_of_windows
-from napari_mclstexp.core.backends import told_as
+from napari_mclstexp.core.backends import maps_backend, told_as
 from napari_mclstexp.core.bundle import load_bundle
 from napari_mclstexp.core.bundle_files import makes_dense_maps
 from napari_mclstexp.core.dense import by_region, dense_grid, dense_queries, share_of
@@ -27,22 +29,24 @@ from napari_mclstexp.core.progress import Enough
 from napari_mclstexp.core.result_file import load_result
 from napari_mclstexp.core.scale import Scale
 from napari_mclstexp.core.slide import open_slide
-from napari_mclstexp.errors import BundleError, SectionError
+from napari_mclstexp.errors import BundleError, DeviceMemoryError, SectionError
 from napari_mclstexp.samples import demo_bundle_path, sample_slide_path
 from napari_mclstexp.training.fit import train
 from napari_mclstexp.training.options import TrainingOptions
 from napari_mclstexp.training.sections import read_section
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
+    from napari_mclstexp.core.backends import Maps
     from napari_mclstexp.core.bundle import Bundle
     from napari_mclstexp.core.grid import SpotGrid
     from napari_mclstexp.core.slide import Slide
 
 CPU = torch.device("cpu")
 SCALE = Scale(0.5, 0.5, "test")
+OF_TORCH = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +154,58 @@ def test_a_dense_map_is_near_patch_by_patch(slide: Slide, grid: SpotGrid, bundle
     pairs = zip(dense.expression[order].T, alone.expression[other].T, strict=True)
     pcc = [np.corrcoef(a, b)[0, 1] for a, b in pairs if np.ptp(b) > 0]
     assert np.median(pcc) > 0.95
+
+
+@contextmanager
+def room_for(pixels: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """A device whose memory holds a region of so many pixels at once; gives the sizes of those that came."""
+    came: list[int] = []
+
+    def small(network: MclSTExp) -> Maps:
+        maps_of = maps_backend(network)
+
+        def refuse(picture: torch.Tensor, share: int) -> torch.Tensor:
+            came.append(picture.shape[2] * picture.shape[3])
+            if came[-1] > pixels:
+                raise OF_TORCH
+            return maps_of(picture, share)
+
+        return refuse
+
+    with monkeypatch.context() as patch:
+        patch.setattr("napari_mclstexp.core.dense.maps_backend", small)
+        yield came
+
+
+def test_a_region_that_does_not_fit_is_halved(
+    slide: Slide, grid: SpotGrid, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And each half again, to the same numbers; what has not fitted is not tried again."""
+    with room_for(10**9, monkeypatch) as whole:
+        usual = finish(predict(slide, bundle, grid, SCALE, device="cpu"))[1]
+    room = round(0.6 * max(whole))
+    with room_for(room, monkeypatch) as came:
+        steps, result = finish(predict(slide, bundle, grid, SCALE, device="cpu"))
+    failed = [size for size in came if size > room]
+    assert len(failed) >= 2
+    assert failed == sorted(set(failed), reverse=True)
+    assert len(came) - len(failed) > len(whole)
+    np.testing.assert_array_equal(result.grid.ids, usual.grid.ids)
+    np.testing.assert_allclose(result.expression, usual.expression, atol=1e-3)
+    np.testing.assert_allclose(result.similarity, usual.similarity, atol=1e-3)
+    (told,) = {step.note for step in steps if step.done == len(grid) and step.stage == "Predicting"}
+    assert re.fullmatch(
+        r"This computer has no room for [\d,]+ x [\d,]+ pixels at once: smaller regions are taken\.", told
+    )
+
+
+def test_not_even_a_stride_of_spots_fits(
+    slide: Slide, grid: SpotGrid, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with room_for(1000, monkeypatch) as came, pytest.raises(DeviceMemoryError, match="even at one") as told:
+        finish(predict(slide, bundle, grid, SCALE, device="cpu"))
+    assert told.value.__cause__ is OF_TORCH
+    assert came[-1] < came[0] / 2
 
 
 def test_a_dense_map_can_be_ended_early(slide: Slide, grid: SpotGrid, bundle: Bundle) -> None:

@@ -67,7 +67,7 @@ def test_a_batch_that_does_not_fit_is_halved(slide_path: Path, bundle_path: Path
     assert result.provenance.batch_size == 4
     assert usual.provenance.batch_size == 16
     assert {step.note for step in steps if step.stage == "Predicting"} == {
-        "The cpu has no room for 16 patches at once: 4 are taken."
+        "This computer has no room for 16 patches at once: 4 are taken."
     }
 
 
@@ -96,7 +96,7 @@ def test_the_command_names_the_option_that_helps(
     monkeypatch.setattr(torch.nn.Module, "to", _full)
     told = run("predict", slide_path, "--bundle", bundle_path, "--out", tmp_path / "r.h5ad")
     assert told.code == 2
-    assert "The cuda device ran out of memory. Close" in told.err
+    assert "The GPU ran out of memory. Close" in told.err
     assert told.err.strip().endswith("Add --device cpu to the command.")
     assert list(tmp_path.iterdir()) == []
 

@@ -13,6 +13,8 @@ import tifffile
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
+from napari_mclstexp.errors import ExportError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -262,6 +264,37 @@ def test_a_section_is_added_to_the_open_slide(
     window.wait_idle()
     assert [layer.name.split(":")[0] for layer in window.filled()] == ["H&E", "Measured gene"]
     assert window.notes() == []
+
+
+@pytest.mark.parametrize("how", ["opened", "added"])
+def test_what_is_open_is_never_replaced(
+    window: Window, section: Path, bundle: Path, tmp_path: Path, how: str
+) -> None:
+    """By *Export* and by napari's own saving; a file of ours beside it is."""
+    own = tmp_path / section.name
+    shutil.copy(section, own)
+    shutil.copy(section.with_suffix(".tif"), tmp_path)
+    window.open(own if how == "opened" else own.with_suffix(".tif"))
+    if how == "added":
+        window.choose_in_dialog(window.dock.slide_panel.measured.file_button, own)
+    _wait_measured(window)
+    window.set_bundle(bundle)
+    window.set_grid("Visium: hexagonal, 100 µm")
+    window.predict()
+    before, panel = own.read_bytes(), window.dock.export_panel
+    window.tick(panel.overwrite)
+    window.export(own)
+    refused = f"{own.name} is the slide itself, which is never replaced. Choose another name."
+    assert window.take_one_error() == refused
+    window.viewer.layers.selection = {window.layer("Domains")}
+    with pytest.raises(ExportError, match="which is never replaced"):
+        window.viewer.layers.save(str(own), selected=True)
+    assert own.read_bytes() == before
+
+    for _ in range(2):
+        window.export(tmp_path / "result.h5ad")
+    assert ad.read_h5ad(tmp_path / "result.h5ad").n_obs == len(window.dock.session.result.grid)
+    assert [note for note in window.notes() if str(note.severity) == "error"] == []
 
 
 @pytest.mark.parametrize("name", ["scanpy/visium_data/1.0.0", "seurat/visium_hd"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 from typing import TYPE_CHECKING
 
 from tests.writing.child import CALLS, EVERY, Fault
@@ -20,7 +21,15 @@ SILENT = ("cache-choice", "cache-levels")
 
 
 def break_each(
-    go: Go, held: Held, name: str, folder: Path, counts: dict[str, int], share: int | None = None
+    go: Go,
+    held: Held,
+    name: str,
+    folder: Path,
+    counts: dict[str, int],
+    share: int | None = None,
+    *,
+    reached: dict[str, int] | None = None,
+    most: float = math.inf,
 ) -> tuple[int, list[str]]:
     """Let each write, fsync, rename and open of a format fail: by itself, and with all that follow.
 
@@ -39,24 +48,33 @@ def break_each(
     share : int, optional
         How many of each call, from the first to the last, and of those that follow the first alone; all by
         default.
+    reached : dict of str to int, optional
+        The last N of each call that was tried before: it goes on with the next. Changed in place.
+    most : int, optional
+        After how many faults it stops; by default after the last.
 
     Returns
     -------
     int
-        How many faults there were.
+        How many faults there were, without those before.
     list of str
         Violations, in words.
     """
     told: list[str] = []
-    tried = 0
+    tried, reached = 0, {} if reached is None else reached
     for call in CALLS:
         for nth in _some(counts[call], share):
+            if nth <= reached.get(call, 0):
+                continue
+            if tried >= most:
+                return tried, told
             for last in (nth, EVERY) if share is None or nth == 1 else (nth,):
                 held.lay(name, folder)
                 ending = go(fault=Fault(call, nth, last, ERRORS[call]))
                 tried += 1
                 if why := violation(held, name, folder, ending):
                     told.append(f"{name}, {call} {nth} of {counts[call]} fails: {why}")
+            reached[call] = nth
     return tried, told
 
 

@@ -94,6 +94,22 @@ def test_whichever_call_fails(at: At, held: Held, shim: Path | None) -> None:
     assert tried >= 8
 
 
+def test_what_was_broken_before_is_not_broken_again(at: At, held: Held, shim: Path | None) -> None:
+    """A part of the calls, then the rest: as many as all at once, each in its turn."""
+    if shim is None:
+        pytest.skip("no C compiler (cc), by which the library is made that lets system calls fail")
+    if at.name != "remembered":
+        pytest.skip("one is enough, and this one is quick")
+    reached: dict[str, int] = {}
+    some, told = break_each(at.go, held, at.name, at.folder, at.counts, reached=reached, most=5)
+    assert 5 <= some <= 6
+    assert 0 < sum(reached.values()) < sum(at.counts.values())
+    others, told_then = break_each(at.go, held, at.name, at.folder, at.counts, reached=reached)
+    assert told + told_then == []
+    assert some + others == 2 * sum(at.counts.values())
+    assert reached == {call: count for call, count in at.counts.items() if count}
+
+
 def test_killed_at_each_rename_and_flush(at: At, held: Held, shim: Path | None) -> None:
     """Moments that chance seldom hits."""
     if shim is None:

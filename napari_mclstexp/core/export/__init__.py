@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from napari_mclstexp.errors import ExportError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from napari_mclstexp.core.result import Result
 
 __all__ = ["FORMATS", "export_result"]
@@ -37,6 +39,7 @@ def export_result(
     overwrite: bool = False,
     gene: str | None = None,
     dpi: int = 150,
+    opened: Iterable[Path] = (),
 ) -> Path:
     """Write a result in the format that the file's suffix names.
 
@@ -52,6 +55,8 @@ def export_result(
         The gene to show; pictures without one show the domains, reports without one three genes.
     dpi : int
         Dots per inch of pictures, 36 to 1,200.
+    opened : iterable of pathlib.Path
+        What is open beside the result, and is never replaced, as the slide is not.
 
     Returns
     -------
@@ -61,7 +66,8 @@ def export_result(
     Raises
     ------
     ExportError
-        Unknown suffix, dots out of range, existing target, or the file cannot be written.
+        Unknown suffix, dots out of range, existing target, the target is the slide or open beside it, or the
+        file cannot be written.
     GeneError
         The gene is not among those predicted.
     """
@@ -74,7 +80,7 @@ def export_result(
     if suffix is None:
         msg = f"{path.name} has no suffix that says what to write. Known are {', '.join(sorted(known))}."
         raise ExportError(msg)
-    refuse_slide(path, result.provenance.slide_fingerprint)
+    refuse_slide(path, result.provenance.slide_fingerprint, *opened)
     if suffix in REPORTS:
         from napari_mclstexp.core.export.report import write_report
 

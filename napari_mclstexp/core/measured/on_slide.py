@@ -12,6 +12,8 @@ from napari_mclstexp.core.reach import pitch_px
 from napari_mclstexp.errors import GeneError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
     from scipy import sparse
 
@@ -45,6 +47,8 @@ class Measured:
         um per px of the slide by the distance of the spots, where that is known.
     top_gene : str
         The gene whose values vary most over the spots.
+    path : pathlib.Path
+        What it was read from.
     """
 
     grid: SpotGrid
@@ -55,6 +59,7 @@ class Measured:
     unit: str
     scale: Scale | None
     top_gene: str
+    path: Path
 
     def gene_values(self, gene: str) -> NDArray[np.float32]:
         """Measured values of one gene, (N,) float32, NaN for spots with too few counts.

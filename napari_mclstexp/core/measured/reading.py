@@ -76,7 +76,8 @@ def read_measured(path: Path, slide: Slide, factor: float = 1.0) -> Measured:
     unit = NORMALISATION if counts else AS_STORED
     columns = sparse.csc_matrix(values)
     genes = unique_names(list(spots.genes))
-    return Measured(grid, genes, columns, rich, note, unit, scale, genes[_most_variable(columns[rich])])
+    top_gene = genes[_most_variable(columns[rich])]
+    return Measured(grid, genes, columns, rich, note, unit, scale, top_gene, path)
 
 
 def _plain_ids(ids: NDArray[np.str_]) -> NDArray[np.str_]:

@@ -158,6 +158,12 @@ class Slide(ABC):
         return (self.path,)
 
     @property
+    def opened(self) -> tuple[Path, ...]:
+        """Files and folders that hold the picture, and what was measured; none of them is ever replaced."""
+        measured = () if self.companion is None else (self.companion.path,)
+        return (*self.files, *measured)
+
+    @property
     def prepared(self) -> bool:
         """Whether every level can be read without making it first."""
         return self._prepared is None or self._prepared.ready

@@ -50,12 +50,23 @@ def fingerprint(*paths: Path) -> str:
     return digest.hexdigest()
 
 
-def refuse_slide(target: Path, known: str, opened: Path | None = None) -> None:
-    """Raise ExportError where a target is the slide with this fingerprint, or the file that was opened."""
+def refuse_slide(target: Path, known: str, *opened: Path) -> None:
+    """Raise ExportError where a target is the slide with this fingerprint, or what was opened with it.
+
+    Parameters
+    ----------
+    target : pathlib.Path
+        Where something is about to be written.
+    known : str
+        Fingerprint of the slide.
+    *opened : pathlib.Path
+        Files and folders that are open: see :attr:`.Slide.opened`, and :attr:`.Measured.path`.
+    """
     if not target.exists():
         return
     try:
-        is_slide = (opened is not None and target.samefile(opened)) or fingerprint(target) == known
+        is_open = any(path.exists() and target.samefile(path) for path in opened)
+        is_slide = is_open or fingerprint(target) == known
     except (SlideError, OSError):
         return
     if is_slide:
