@@ -13,12 +13,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from napari_mclstexp.core.atomic import write_bytes
-from napari_mclstexp.core.cells import pitch_px
 from napari_mclstexp.core.figure_blocks import round_length
 from napari_mclstexp.core.figure_images import background, sensible
 from napari_mclstexp.core.maps import SEQUENTIAL
 from napari_mclstexp.core.palette import rgb
 from napari_mclstexp.core.raster import FINE_PIXELS_A_PITCH, raster_spots
+from napari_mclstexp.core.reach import pitch_px
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
