@@ -12,6 +12,7 @@ shift
 others=$(mktemp)
 trap 'rm -f "$others"' EXIT
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+unset PYTHONDONTWRITEBYTECODE  # hundreds of processes are started, and would each compile our modules
 
 passed() { [ "$1" -eq 0 ] || [ "$1" -eq 5 ]; }
 
