@@ -1,9 +1,10 @@
 #!/bin/sh
-# Runs the tests on two cores: those of the window in one process, all others in another beside it.
+# Runs the tests on two cores: those of the window in one process, those of cohorts and of writing after it, all
+# others in another beside them.
 #
 #   tools/tests.sh PYTHON [PYTEST ARGUMENTS]
 #
-# Their output follows the window's. Exit 0 where both pass; no test chosen (pytest's 5) is no failure.
+# The others' output comes last. Exit 0 where both pass; no test chosen (pytest's 5) is no failure.
 set -u
 
 cd "$(dirname "$0")/.."
@@ -16,11 +17,14 @@ unset PYTHONDONTWRITEBYTECODE  # hundreds of processes are started, and would ea
 
 passed() { [ "$1" -eq 0 ] || [ "$1" -eq 5 ]; }
 
-sh tools/setup.sh display "$python" -m pytest tests --ignore=tests/gui "$@" >"$others" 2>&1 &
+sh tools/setup.sh display "$python" -m pytest tests \
+  --ignore=tests/gui --ignore=tests/cohort --ignore=tests/writing "$@" >"$others" 2>&1 &
 pid=$!
 sh tools/setup.sh display "$python" -m pytest tests/gui "$@"
 window=$?
+sh tools/setup.sh display "$python" -m pytest tests/cohort tests/writing "$@"
+after=$?
 wait "$pid"
 rest=$?
 cat "$others"
-passed "$window" && passed "$rest"
+passed "$window" && passed "$after" && passed "$rest"

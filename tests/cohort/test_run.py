@@ -280,7 +280,7 @@ def test_a_full_disk_fails_one_slide(study: Path, bundle_path: Path, tmp_path: P
     script.write_text(
         "import resource\n"
         "def dask_setup(worker):\n"
-        "    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))\n".replace("LIMIT", "4000000")
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, 4_000_000))\n"
     )
     sources = [study / "large.tif", study / "north" / "CANARY Jane.tif"]
     with dask.config.set({"distributed.worker.preload": [str(script)]}), local(1) as small:
