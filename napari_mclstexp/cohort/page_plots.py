@@ -79,7 +79,8 @@ def _genes(cohort: Cohort, done: Sequence[Slide]) -> str:
         drawn = strip_plot(done, values, f"Mean of {shown.gene}", figures, "var(--dot)")
         plots.append(_figure(escape(shown.gene), "" if same else escape(shown.reliability), drawn))
     return (
-        f"<h3>Mean of each gene over those spots of a slide that are like the reference, {escape(cohort.unit)}</h3>{same}"
+        "<h3>Mean of each gene over those spots of a slide that are like the reference, "
+        f"{escape(cohort.unit)}</h3>{same}"
         f'<div class="strips">{"".join(plots)}</div>'
     )
 
