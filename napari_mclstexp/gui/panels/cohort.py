@@ -173,7 +173,7 @@ class _Rows(QStyledItemDelegate):
                 palette.setColor(role, colour)
             option.palette = palette
 
-    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:  # noqa: D102 - Qt's name
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
         return super().sizeHint(option, index) + QSize(0, ROW_PX)
 
 
