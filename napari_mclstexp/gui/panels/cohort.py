@@ -161,14 +161,14 @@ class CohortBar(QFrame):
 
 
 class _Rows(QStyledItemDelegate):
-    """Draws rows, faint ones half as strong as the theme's text, be that dark or light."""
+    """Draws rows, faint ones in the theme's text at less strength."""
 
     def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex) -> None:
         super().initStyleOption(option, index)
         if index.data(FAINT):
             palette = QPalette(option.palette)
             colour = palette.color(QPalette.ColorRole.Text)
-            colour.setAlphaF(0.5)
+            colour.setAlphaF(0.6)
             for role in (QPalette.ColorRole.Text, QPalette.ColorRole.HighlightedText):
                 palette.setColor(role, colour)
             option.palette = palette
