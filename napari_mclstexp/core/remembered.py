@@ -71,7 +71,7 @@ def recall() -> Remembered:
     What was being written to the user's folder when a process died is cleared up first.
     """
     folder = data_folder()
-    for each in (folder, *folder.glob("slides/*/")):
+    for each in (folder, folder / "edits", *folder.glob("slides/*/")):
         repair(each)
     path = folder / FILE
     try:

@@ -229,8 +229,8 @@ def test_gene_colours_and_view_stay(opened: Window, cohort: Cohort) -> None:
 
 def test_several_genes_keep_their_colours(opened: Window) -> None:
     window, session = opened, opened.dock.session
-    genes = session.result.genes[:2]
-    session.set_blend(genes)  # by its form: tests of genes
+    window.choose(window.dock.gene_panel.shows, "Three genes")
+    genes = session.view.blend
     held = {gene: session.paging.limits[gene, False] for gene in genes}
     step(window, 1, 1)
     assert session.view.blend == genes
@@ -447,15 +447,27 @@ def test_no_script_of_a_slide_for_domains_of_a_cohort(opened: Window, tmp_path: 
     assert not (tmp_path / "again.py").exists()
 
 
-@pytest.mark.usefixtures("light")
-def test_in_the_light_theme(opened: Window) -> None:
-    opened.shot("cohort_6_light")
-    opened.click(bar_of(opened).slides)
-    opened.shot("cohort_7_light_list")
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_in_both_themes(opened: Window, theme: str) -> None:
+    opened.viewer.theme = theme
+    opened.shot(f"cohort_6_{theme}")
+    bar = bar_of(opened)
+    opened.click(bar.slides)
+    listed = opened.shot(f"cohort_7_{theme}_list")
+    view = bar.slides.view()
+
+    def contrast(row: int) -> int:
+        """Of its text against what is behind that."""
+        at = view.visualRect(bar.slides.model().index(row, 0))
+        corner = view.viewport().mapToGlobal(at.topLeft())
+        crop = listed[corner.y() + 2 : corner.y() + at.height() - 2, corner.x() + 5 : corner.x() + 200]
+        return int(np.ptp(crop.astype(int).sum(axis=2)))
+
+    assert contrast(2) < 0.75 * contrast(1), "one that was refused is not grey"
     opened.press(Qt.Key.Key_Escape)
     step(opened, 1, 1)
     step(opened, 1, 2)
-    opened.shot("cohort_8_light_refused")
+    opened.shot(f"cohort_8_{theme}_refused")
 
 
 def _parent(told: dict) -> str:  # type: ignore[type-arg]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QFontMetrics, QPalette
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -14,20 +14,25 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QStyledItemDelegate,
     QToolButton,
     QVBoxLayout,
 )
 from superqt.utils import signals_blocked
 
 if TYPE_CHECKING:
+    from qtpy.QtCore import QModelIndex
     from qtpy.QtGui import QKeyEvent
+    from qtpy.QtWidgets import QStyleOptionViewItem
 
     from napari_mclstexp.cohort.folder import Cohort, Entry, Record
     from napari_mclstexp.session import Session
 
 NAME_LETTERS = 24
-BUTTON_PX = 34
+BUTTON_PX, ROW_PX = 34, 8
 NOT_YET = "not predicted yet"
+FAINT = Qt.ItemDataRole.UserRole
+"""Role of whether a row is drawn faint."""
 PAGES = {Qt.Key.Key_PageUp: -1, Qt.Key.Key_PageDown: 1}
 
 
@@ -60,6 +65,7 @@ class CohortBar(QFrame):
         self.slides.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.slides.setMinimumContentsLength(NAME_LETTERS)
         self.slides.setMaxVisibleItems(20)
+        self.slides.setItemDelegate(_Rows(self.slides))
         self.about, self.note = QLabel(), QLabel()
         self.note.setWordWrap(True)
         for label in (self.about, self.note):
@@ -115,12 +121,11 @@ class CohortBar(QFrame):
             self.same_colours.setChecked(paging.same_colours)
         entry = None if at is None else paging.cohort.entries[at]
         self.slides.setToolTip("" if entry is None else _tip(entry.name))
-        told = "" if entry is None else _about(entry)
+        told = _about(paging.cohort, entry)
         fits = QFontMetrics(self.about.font()).elidedText(told, Qt.TextElideMode.ElideRight, 320)
-        self.about.setText(fits)
+        self.about.setText(fits if paging.wanted is None else "Opening …")
         self.about.setToolTip(_tip(told))
-        self.about.setVisible(bool(told))
-        self.note.setText("Opening …" if paging.wanted is not None else paging.note)
+        self.note.setText(paging.note if paging.wanted is None else "")
         self.note.setVisible(bool(self.note.text()))
         self._show_ready()
 
@@ -150,15 +155,33 @@ class CohortBar(QFrame):
         done = record is not None and record.done
         outcome = NOT_YET if record is None else record.outcome.partition(":")[0]
         why = "" if record is None or done else f"\n{record.outcome}. {record.reason}"
-        grey = self.palette().color(QPalette.ColorGroup.Disabled, QPalette.ColorRole.Text)
         self.slides.setItemText(index, _short(entry.name) + ("" if done else f"  ·  {outcome}"))
-        self.slides.setItemData(index, None if done else grey, Qt.ItemDataRole.ForegroundRole)
+        self.slides.setItemData(index, not done, FAINT)
         self.slides.setItemData(index, _tip(f"{entry.name}{why}"), Qt.ItemDataRole.ToolTipRole)
 
 
-def _about(entry: Entry) -> str:
-    told = (("Patient", entry.patient), ("Group", entry.group))
-    return "  ·  ".join(f"{what} {value}" for what, value in told if value)
+class _Rows(QStyledItemDelegate):
+    """Draws rows, faint ones in the theme's text at less strength."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+        super().initStyleOption(option, index)
+        if index.data(FAINT):
+            palette = QPalette(option.palette)
+            colour = palette.color(QPalette.ColorRole.Text)
+            colour.setAlphaF(0.6)
+            for role in (QPalette.ColorRole.Text, QPalette.ColorRole.HighlightedText):
+                palette.setColor(role, colour)
+            option.palette = palette
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex) -> QSize:
+        return super().sizeHint(option, index) + QSize(0, ROW_PX)
+
+
+def _about(cohort: Cohort, entry: Entry | None) -> str:
+    """Whose a slide is, as far as that is known; else which cohort this is."""
+    told = (("Patient", entry.patient), ("Group", entry.group)) if entry is not None else ()
+    known = "  ·  ".join(f"{what} {value}" for what, value in told if value)
+    return known or f"Cohort {cohort.folder.name}"
 
 
 def _tip(text: str) -> str:
