@@ -142,6 +142,13 @@ class Window:
         self.main.activateWindow()
         qtbot.waitUntil(self.main.isActiveWindow, timeout=10_000)
 
+    def come_to_front(self) -> None:
+        """Lie above other windows and take the keyboard, as one does that a person clicks on."""
+        self.main.raise_()
+        self.main.activateWindow()
+        self.qtbot.waitUntil(self.main.isActiveWindow, timeout=10_000)
+        self.settle()
+
     # --- the dock and slides
 
     def menu_entry(self) -> QAction:
@@ -172,6 +179,12 @@ class Window:
         """Open a slide by napari's File > Open, or by dropping it onto the canvas: both end here."""
         self.viewer.open(path, plugin="napari-mclstexp")
         self.settle()
+
+    def close(self) -> None:
+        """Close the window as a user does, where a test has not."""
+        if hasattr(self.viewer.window, "_qt_window"):
+            self.viewer.close()
+        QApplication.processEvents()
 
     # --- hands
 
@@ -527,9 +540,7 @@ def bare_window(make_napari_viewer: Callable[..., napari.Viewer], qtbot: QtBot) 
     before = readers()
     window = Window(make_napari_viewer(show=True), qtbot)
     yield window
-    if hasattr(window.viewer.window, "_qt_window"):
-        window.viewer.close()
-    QApplication.processEvents()
+    window.close()
     assert QThreadPool.globalInstance().waitForDone(5000), "a worker outlived its window"
     assert readers() <= before
     broken = [n.message for n in notification_manager.records if isinstance(n, ErrorNotification)]
@@ -537,6 +548,19 @@ def bare_window(make_napari_viewer: Callable[..., napari.Viewer], qtbot: QtBot) 
     window.__dict__.clear()
     gc.collect()
     assert broken == []
+
+
+@pytest.fixture
+def another(
+    window: Window, make_napari_viewer: Callable[..., napari.Viewer], qtbot: QtBot
+) -> Iterator[Window]:
+    """A second viewer of the same program, before the first, with a dock of its own."""
+    second = Window(make_napari_viewer(show=True), qtbot)
+    second.come_to_front()
+    second.open_dock()
+    yield second
+    second.close()
+    second.__dict__.clear()
 
 
 @pytest.fixture
