@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 COHORT, TABLE, COMBINED, PAGE = "cohort.json", "cohort.csv", "cohort.zarr", "index.html"
 SLIDES, MAPS, UNFINISHED, LOCK = "slides", "maps", "unfinished", ".lock"
-MAX_BYTES = 50_000_000
+MAX_BYTES, MAX_SLIDES = 50_000_000, 100_000
+DAMAGED = (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+"""What comes of reading a file of ours that somebody else wrote."""
 DONE = "done"
 
 
@@ -183,7 +185,7 @@ class Cohort:
                 domains={str(name): _number(share) for name, share in told["domains"].items()},
                 means={str(gene): _number(mean) for gene, mean in told["means"].items()},
             )
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except DAMAGED:
             return None
 
     def keep(self, entry: Entry, record: Record) -> None:
@@ -230,6 +232,9 @@ def load_cohort(path: Path) -> Cohort:
         if version != SCHEMA_VERSION:
             msg = f"{file.name} is of version {version}, this program reads {SCHEMA_VERSION}. Update it."
             raise CohortError(msg)
+        if len(told["slides"]) > MAX_SLIDES:
+            msg = f"{file.name} names {len(told['slides']):,} slides; {MAX_SLIDES:,} are read at most."
+            raise CohortError(msg)
         entries = tuple(_entry(slide) for slide in told["slides"])
         cohort = Cohort(
             file.parent,
@@ -244,7 +249,7 @@ def load_cohort(path: Path) -> Cohort:
             ),
             {str(name): str(colour) for name, colour in told["domains"].items()},
         )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except DAMAGED as error:
         why = error.strerror if isinstance(error, OSError) else "it is damaged"
         msg = f"{file} is no cohort that can be opened: {why}. A cohort comes from mclstexp cohort run."
         raise CohortError(msg) from error
@@ -302,7 +307,7 @@ def _stem(path: Path) -> str:
 
 
 def _is_name(name: str) -> bool:
-    return bool(name) and name == Path(name).name and "\\" not in name and name not in (".", "..")
+    return bool(name) and name == Path(name).name and not {"\\", "\0"} & set(name) and name not in (".", "..")
 
 
 def _entry(told: Mapping[str, Any]) -> Entry:

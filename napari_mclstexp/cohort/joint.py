@@ -17,14 +17,13 @@ from napari_mclstexp.core.domain_methods import COMPONENTS
 from napari_mclstexp.core.limits import colour_limits
 from napari_mclstexp.core.palette import COLOURS
 from napari_mclstexp.core.result import Domains, Result
-from napari_mclstexp.core.result_file import load_result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_mclstexp.cohort.folder import Cohort, Entry, Record
+    from napari_mclstexp.cohort.folder import Record
     from napari_mclstexp.core.held_out import HeldOut
 
 SAMPLE_ROWS = 50_000
@@ -115,54 +114,51 @@ def joint_key(records: Sequence[Record], count: int, seed: int, genes: Sequence[
     return hashlib.sha256(repr(told).encode()).hexdigest()[:32]
 
 
-def sample(cohort: Cohort, done: Sequence[tuple[Entry, Record]], seed: int) -> Sample:
+def sample(results: Iterable[tuple[Record, Result]], total: int, seed: int) -> Sample | None:
     """Draw spots of the slides that are done: all, or as many of each as its share is.
 
     Parameters
     ----------
-    cohort : Cohort
-        The slides.
-    done : sequence of (Entry, Record)
-        Those to draw from.
+    results : iterable of (Record, Result)
+        Slides to draw from; one is held at a time.
+    total : int
+        How many spots they have together.
     seed : int
         Same seed, same spots.
 
     Returns
     -------
-    Sample
-        Of at most `SAMPLE_ROWS` spots.
-
-    Raises
-    ------
-    ResultError
-        The result of a slide is no longer there, or damaged.
+    Sample or None
+        Of at most `SAMPLE_ROWS` spots; None where there is no slide.
     """
-    total, parts, unlike, former = sum(record.spots for _, record in done), [], [], []
-    genes: tuple[str, ...] = ()
+    parts: list[NDArray[np.float32]] = []
+    unlike: list[NDArray[np.bool_]] = []
+    former: list[str] = []
     colours: dict[str, str] = {}
-    for entry, record in done:
-        result = load_result(cohort.file(entry, ".h5ad"))
-        genes = result.genes
-        share = min(1.0, SAMPLE_ROWS / total, SAMPLE_VALUES / (total * len(genes)))
+    last: Result | None = None
+    for record, result in results:
+        last, count = result, len(result.grid)
+        share = min(1.0, SAMPLE_ROWS / total, SAMPLE_VALUES / (total * len(result.genes)))
         rng = np.random.default_rng([seed, int(record.key[:12], 16)])
-        many = max(1, round(share * len(result.grid)))
-        rows = np.sort(rng.permutation(len(result.grid))[:many])
+        rows = np.sort(rng.permutation(count)[: max(1, round(share * count))])
         parts.append(result.expression[rows])
-        unlike.append(np.zeros(many, dtype=bool) if result.unlike is None else result.unlike[rows])
+        unlike.append(np.zeros(len(rows), dtype=bool) if result.unlike is None else result.unlike[rows])
         if result.domains is None or not record.joint:
-            former += [""] * many
+            former += [""] * len(rows)
         else:
             names = result.domains.names
             former += [names.get(int(label), "") for label in result.domains.labels[rows]]
             colours |= {names[label]: result.domains.colours[label] for label in names}
+    if last is None:
+        return None
     return Sample(
-        genes=genes,
+        genes=last.genes,
         expression=np.concatenate(parts),
         unlike=np.concatenate(unlike),
         former=tuple(former),
         colours=colours,
-        held_out=result.held_out,
-        reliability={gene: result.reliability(gene) for gene in genes},
+        held_out=last.held_out,
+        reliability={gene: last.reliability(gene) for gene in last.genes},
     )
 
 

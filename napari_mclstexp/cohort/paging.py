@@ -86,24 +86,12 @@ def read_cohort(path: Path) -> tuple[Cohort, tuple[Record | None, ...]]:
         See :func:`.folder.load_cohort`; or it has no slides.
     """
     keep_private(path)
-    try:
-        cohort = load_cohort(path)
-        records = tuple(record_of(cohort, entry) for entry in cohort.entries)
-    except (RecursionError, OverflowError) as error:
-        msg = f"{path} is no cohort that can be opened: it is damaged."
-        raise CohortError(msg) from error
+    cohort = load_cohort(path)
+    records = tuple(map(cohort.record, cohort.entries))
     if not records:
         msg = f"The cohort in {cohort.folder.name} has no slides yet. Run it first: mclstexp cohort run."
         raise CohortError(msg)
     return cohort, records
-
-
-def record_of(cohort: Cohort, entry: Entry) -> Record | None:
-    """How a slide ended; None where that cannot be told."""
-    try:
-        return cohort.record(entry)
-    except (RecursionError, OverflowError):
-        return None
 
 
 def open_page(
@@ -144,7 +132,7 @@ def open_page(
     try:
         slide.glance(0, 0, 1, 1, len(slide.levels) - 1)  # what a preview costs is spent here
         yield Progress("Reading its prediction", 0, 0)
-        record = record_of(cohort, entry)
+        record = cohort.record(entry)
         scale = _given_scale(cohort, entry) or slide.scale
         note = _why_none(record)
         if note:

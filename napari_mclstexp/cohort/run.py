@@ -13,16 +13,18 @@ from napari_mclstexp.cohort.job import Job
 from napari_mclstexp.cohort.page import write_page
 from napari_mclstexp.cohort.plan import CohortProgress, planned
 from napari_mclstexp.cohort.table import write_table
-from napari_mclstexp.errors import CohortError, ExportError, MclstexpError
+from napari_mclstexp.core.result_file import load_result
+from napari_mclstexp.errors import CohortError, ExportError, MclstexpError, ResultError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from napari_mclstexp.cohort.engine import Engine
     from napari_mclstexp.cohort.folder import Cohort, Entry, Record
     from napari_mclstexp.cohort.request import Asked, Settings
+    from napari_mclstexp.core.result import Result
 
 TILE = 2048
 """Spots that a worker encodes at a time: what is lost where it dies."""
@@ -210,7 +212,11 @@ def _join(
         return cohort
     settings, step = jobs[done[0][0]].settings, CohortProgress("Finding domains", len(jobs), len(jobs))
     yield step
-    drawn = joint.sample(cohort, done, settings.seed)
+    spots = sum(record.spots for _, record in done)
+    drawn = joint.sample(_results(cohort, done, records), spots, settings.seed)
+    if drawn is None:
+        return cohort
+    done = [(entry, record) for entry, record in done if records[entry.name].done]
     found = joint.find_joint(drawn, settings.domains, settings.seed, _joint_key(jobs, records))
     genes = joint.shown_genes(drawn, settings.genes)
     del drawn
@@ -240,6 +246,20 @@ def _join(
     finally:
         workers.client.cancel([future for future in going.values() if not future.done()])
     return cohort
+
+
+def _results(
+    cohort: Cohort, done: Sequence[tuple[Entry, Record]], records: dict[str, Record]
+) -> Iterator[tuple[Record, Result]]:
+    """Results of slides in turn; one that cannot be read has failed: the next run predicts it anew."""
+    for entry, record in done:
+        try:
+            result = load_result(cohort.file(entry, ".h5ad"))
+        except ResultError as error:
+            told = replace(record, outcome="failed: result", reason=f"{error} Run the cohort again.")
+            records[entry.name] = _kept(cohort, entry, told)
+        else:
+            yield record, result
 
 
 def _note(name: str, record: Record) -> str:

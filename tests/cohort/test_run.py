@@ -202,6 +202,21 @@ def test_a_cohort_grows_and_its_domains_keep_their_names(
         assert together * 2 > (both.labels == label).sum()
 
 
+def test_a_damaged_result_is_made_anew(
+    study: Path, bundle_path: Path, engine: Engine, tmp_path: Path
+) -> None:
+    run(tmp_path / "out", [study / "north"], bundle_path, engine)
+    first = tmp_path / "out" / "slides" / "CANARY Jane.h5ad"
+    before = load_result(first)
+    first.write_bytes(first.read_bytes()[:5000])
+    told = run(tmp_path / "out", [study / "south"], bundle_path, engine).records["CANARY Jane"]
+    assert told.outcome == "failed: result"
+    assert "Run the cohort again" in told.reason
+    again = run(tmp_path / "out", [study / "north"], bundle_path, engine)
+    assert again.records["CANARY Jane"].done
+    assert same(load_result(first), before)
+
+
 def test_a_cohort_asked_for_otherwise_is_not_replaced(
     ended: Outcome, study: Path, bundle_path: Path, engine: Engine
 ) -> None:

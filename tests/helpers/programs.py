@@ -20,6 +20,6 @@ def run_program(python: str, folder: Path, program: str, *words: object) -> subp
         env={**os.environ, "NAPARI_CONFIG": str(folder / "settings.yaml")},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
