@@ -112,7 +112,7 @@ def run_cohort(
                 yield CohortProgress("Starting", len(jobs), len(records), note=f"Dask: {workers.dashboard}")
             yield from _predict(cohort, jobs, records, workers)
             cohort = yield from _join(cohort, jobs, records, workers)
-    done = [(entry, records[entry.name]) for entry in cohort.entries if records[entry.name].joint]
+    done = [(entry, records[entry.name]) for entry in cohort.entries if records[entry.name].done]
     total = len(cohort.entries)
     if done:
         yield CohortProgress("Joining the slides", total, total)
