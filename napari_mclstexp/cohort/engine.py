@@ -112,16 +112,22 @@ def local(workers: int | None = None) -> Iterator[Engine]:
         client = Client(cluster)
         try:
             yield Engine(client, threads, _dashboard(client))
+        except BaseException:
+            _kill(cluster)
+            raise
         finally:
-            _end(cluster, client)
+            _close(cluster, client)
 
 
-def _end(cluster: SpecCluster, client: Client) -> None:
-    """End the workers at once: what they may still do is wanted by nobody."""
+def _kill(cluster: SpecCluster) -> None:
+    """End the workers at once: what they do is wanted by nobody."""
     for nanny in list(cluster.workers.values()):
         nanny.auto_restart = False
         with suppress(psutil.Error, TypeError, ValueError):
             psutil.Process(nanny.pid).kill()
+
+
+def _close(cluster: SpecCluster, client: Client) -> None:
     for close in (client.close, cluster.close):
         try:
             close(timeout=CLOSE_S)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
     from napari_mclstexp.cohort.request import Asked, Settings
 
-IDENTIFYING = 8
-"""Slides that are looked at at once."""
 NUMBERS = ("grid", "mpp", "top_k", "head", "domains", "seed")
 """Settings on which the numbers of a cohort depend."""
 
@@ -141,10 +138,9 @@ def planned(
         _check_same(before, model.digest, settings)
     paths = [slide.path for slide in asked]
     found: list[str | Record] = []
-    with ThreadPoolExecutor(IDENTIFYING, thread_name_prefix="mclstexp-identify") as pool:
-        for fingerprint in pool.map(_fingerprint, paths):
-            found.append(fingerprint)
-            yield CohortProgress("Reading the slides", len(asked), len(found))
+    for path in paths:
+        found.append(_fingerprint(path))
+        yield CohortProgress("Reading the slides", len(asked), len(found))
     known = {entry.path: entry for entry in (before.entries if before is not None else ())}
     for path, fingerprint in zip(paths, found, strict=True):
         moved = [e for e in known.values() if e.fingerprint == fingerprint and e.path not in paths]

@@ -77,6 +77,7 @@ OUTCOMES: tuple[tuple[type[MclstexpError], str], ...] = (
     (ModelError, "failed: model"),
     (ExportError, "failed: writing"),
 )
+REMEDY = " Write it into the table of slides, as mpp, or add --mpp where it is that of all."
 DEFECT = "failed: defect"
 MANY = 10**9
 """Spots of a cohort: enough that it is worth while to time backends."""
@@ -103,7 +104,7 @@ def _told(work: Callable[P, T]) -> Callable[P, T | Record]:
         except MclstexpError as error:
             log.info("Refused", exc_info=True)
             outcome = next((text for kind, text in OUTCOMES if isinstance(error, kind)), "failed")
-            return Record(job.key, outcome, str(error))
+            return Record(job.key, outcome, f"{error}{REMEDY if isinstance(error, ScaleError) else ''}")
         except Exception as error:
             log.exception("A defect")
             told = f"A defect of mclstexp, not of this slide: {type(error).__name__}. The log has more."
