@@ -17,8 +17,8 @@ from napari_mclstexp.cohort.folder import (
     Entry,
     Record,
     load_cohort,
-    names_for,
 )
+from napari_mclstexp.cohort.names import names_for
 from napari_mclstexp.core.atomic import make_folder
 from napari_mclstexp.core.bundle import load_bundle
 from napari_mclstexp.core.slide import open_slide

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_mclstexp.cohort.folder import names_for
+from napari_mclstexp.cohort.names import names_for
 from napari_mclstexp.cohort.request import Asked, Settings, find_slides
 from napari_mclstexp.errors import CohortError, GridError, ScaleError
 
