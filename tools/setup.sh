@@ -15,8 +15,8 @@ debian_packages="xvfb xauth xdotool
     libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 libxcb-keysyms1
     libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0"
 
-# Tests read reports with poppler, and look on with strace while files are written.
-debian_packages="$debian_packages poppler-utils strace"
+# Tests read reports with poppler, look on with strace while files are written, and make certificates.
+debian_packages="$debian_packages poppler-utils strace openssl"
 
 # The same for a Linux without dpkg, by library.
 libraries="libEGL.so.1 libGL.so.1 libglib-2.0.so.0 libfontconfig.so.1 libdbus-1.so.3

@@ -26,6 +26,8 @@ WORKER_BYTES = 3_000_000_000
 """Memory that a worker has for the network, a slide's pixels and a slide's results."""
 CORES_A_WORKER = 4
 ANSWER_S, CLOSE_S = 15, 30
+TRIMMING = "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"
+"""By it Dask's workers give memory back to the system at each chance; a network takes the same ever again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +70,7 @@ def local(workers: int | None = None) -> Iterator[Engine]:
         There cannot be so many, or Dask is not installed.
     """
     _check_installed()
+    import dask
     from distributed import Client, Nanny, Scheduler, SpecCluster
 
     gpus = _gpus()
@@ -80,7 +83,10 @@ def local(workers: int | None = None) -> Iterator[Engine]:
     threads = max(1, cores // count)
     for name in ("distributed", "tornado.application"):  # of workers that come and go while all is well
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    with tempfile.TemporaryDirectory(prefix="mclstexp-dask-", ignore_cleanup_errors=True) as scratch:
+    with (
+        tempfile.TemporaryDirectory(prefix="mclstexp-dask-", ignore_cleanup_errors=True) as scratch,
+        dask.config.set({TRIMMING: None}),
+    ):
         cluster = SpecCluster(
             workers={
                 i: {

@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save_file
 from steps import finish
 
 from napari_mclstexp.cohort import work
-from napari_mclstexp.cohort.engine import environment, local, remote
+from napari_mclstexp.cohort.engine import local
 from napari_mclstexp.cohort.folder import load_cohort
 from napari_mclstexp.cohort.job import Job
 from napari_mclstexp.cohort.plan import cohort_folder
@@ -344,27 +344,6 @@ def test_neither_keys_nor_logs_name_a_slide(ended: Outcome, engine: Engine, stud
     told += repr(engine.client.get_worker_logs()) + repr(engine.client.get_scheduler_logs())
     for word in ("CANARY", "large.tif", str(study), study.name):
         assert word not in told
-
-
-def test_another_scheduler_needs_encryption(
-    engine: Engine, study: Path, bundle_path: Path, tmp_path: Path
-) -> None:
-    address = engine.client.scheduler.address
-    assert address.startswith("tcp://")
-    with pytest.raises(CohortError, match="tls://"), remote(address):
-        pass
-    with pytest.raises(CohortError, match="tls://"), remote(address.removeprefix("tcp://")):
-        pass
-    with remote(address, insecure=True) as there:
-        assert run(tmp_path / "out", [study / "north"], bundle_path, there).all_done
-
-
-def test_each_worker_sees_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
-    seen = [environment(worker, 3, 2)["CUDA_VISIBLE_DEVICES"] for worker in range(3)]
-    assert seen == ["4", "6", "4"]
-    assert "CUDA_VISIBLE_DEVICES" not in environment(0, 3, 0)
-    assert environment(0, 3, 0)["OMP_NUM_THREADS"] == "3"
 
 
 def test_exit_codes(run: Callable[..., object], study: Path, bundle_path: Path, tmp_path: Path) -> None:
