@@ -110,8 +110,7 @@ def test_two_workers_beside_one(
         with one_core():
             one = started.enter_context(local(1))
         for workers in (one, two):
-            for core, address in enumerate(workers.client.scheduler_info(n_workers=-1)["workers"]):
-                workers.client.run(_keep_to, core, workers=[address])
+            _one_core_each(workers)
 
         def looped() -> None:
             with one_core():
@@ -161,11 +160,16 @@ def test_a_thousand_tiny_slides(
     benchmark.extra_info["MB of scheduler, 1,000 slides"] = grown / 1e6
 
 
-def _keep_to(core: int) -> None:
-    """All threads of this process, and those that they start, stay on one core: the n-th that there is."""
-    cores = sorted(psutil.Process().cpu_affinity())
-    for thread in psutil.Process().threads():
-        os.sched_setaffinity(thread.id, {cores[core % len(cores)]})
+def _one_core_each(engine: Engine) -> None:
+    """Keep each worker, with all threads that it has and will start, to a core of its own."""
+    cores = sorted(os.sched_getaffinity(0))
+
+    def keep(core: int) -> None:  # within, so that it goes to the workers as it stands: they know no tests
+        for thread in psutil.Process().threads():
+            os.sched_setaffinity(thread.id, {core})
+
+    for core, address in zip(cores, engine.client.scheduler_info(n_workers=-1)["workers"], strict=False):
+        engine.client.run(keep, core, workers=[address])
 
 
 def _worker_bytes(engine: Engine) -> int:
