@@ -1,4 +1,4 @@
-"""All spots of a cohort in one AnnData on disk, written slide by slide: memory holds one's expression."""
+"""All spots of a cohort in one AnnData on disk: memory holds the expression of a chunk, or of one slide."""
 
 from __future__ import annotations
 
@@ -71,18 +71,22 @@ def write_combined(cohort: Cohort, done: Sequence[tuple[Entry, Record]]) -> Path
 
 
 def _write(cohort: Cohort, done: Sequence[tuple[Entry, Record]], total: int, group: zarr.Group) -> None:
-    frames, pixels, microns, start = [], [], [], 0
+    frames, pixels, microns, held, start = [], [], [], [], 0
     values: zarr.Array[Any] | None = None
     var = pd.DataFrame()
     for entry, _ in done:
-        data = to_anndata(load_result(cohort.file(entry, ".h5ad")))
+        data = to_anndata(load_result(cohort.file(entry, ".h5ad"), pictures=False))
         if values is None:
             var = data.var
             chunks = min(ROWS, total), min(COLUMNS, data.n_vars)
             values = group.create_array("X", shape=(total, data.n_vars), chunks=chunks, dtype="float32")
             values.attrs.update({"encoding-type": "array", "encoding-version": "0.2.0"})
-        values[start : start + data.n_obs] = data.X
-        start += data.n_obs
+        held.append(data.X)
+        if entry is done[-1][0] or sum(map(len, held)) >= ROWS:  # a chunk is compressed anew at each writing
+            rows = np.concatenate(held)
+            values[start : start + len(rows)] = rows
+            start += len(rows)
+            held.clear()
         about = data.uns["mclstexp"]
         frame = data.obs[[name for name in OBS if name in data.obs]].copy()
         frame["domain"] = data.obs["domain"].astype(str)

@@ -254,7 +254,7 @@ def _results(
     """Results of slides in turn; one that cannot be read has failed: the next run predicts it anew."""
     for entry, record in done:
         try:
-            result = load_result(cohort.file(entry, ".h5ad"))
+            result = load_result(cohort.file(entry, ".h5ad"), pictures=False)
         except ResultError as error:
             told = replace(record, outcome="failed: result", reason=f"{error} Run the cohort again.")
             records[entry.name] = _kept(cohort, entry, told)

@@ -61,8 +61,10 @@ def open_h5(source: Path | IO[bytes], error: type[MclstexpError], name: str) -> 
         yield file
 
 
-def read_anndata(source: Path | IO[bytes], error: type[MclstexpError], name: str) -> ad.AnnData:
-    """Read a whole .h5ad that `open_h5` accepts.
+def read_anndata(
+    source: Path | IO[bytes], error: type[MclstexpError], name: str, *, without: str = ""
+) -> ad.AnnData:
+    """Read an .h5ad that `open_h5` accepts.
 
     Parameters
     ----------
@@ -72,6 +74,8 @@ def read_anndata(source: Path | IO[bytes], error: type[MclstexpError], name: str
         Class of the error to raise.
     name : str
         What to call the file in messages.
+    without : str
+        Path within the file of a part that is not needed; None stands for it.
 
     Returns
     -------
@@ -83,7 +87,9 @@ def read_anndata(source: Path | IO[bytes], error: type[MclstexpError], name: str
             msg = f"{name} is an HDF5 file, but holds no AnnData."
             raise error(msg)
         try:
-            data = ad.io.read_elem(file)
+            data = ad.experimental.read_dispatched(
+                file, lambda read, at, part, **_: None if without and at == without else read(part)
+            )
         except Exception as cause:
             msg = f"{name} is damaged or not an .h5ad file: {type(cause).__name__}."
             raise error(msg) from cause

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 LIBRARY = "slide"
 """Key of the pictures in ``uns["spatial"]``; a slide's name is never told."""
+PICTURES = f"/uns/spatial/{LIBRARY}/images"
+NO_PICTURE = np.zeros((0, 0, 3), np.uint8)
 
 SPOT_TO_PITCH = {"hexagonal": 0.55, "square": 0.5, "given": 0.5}
 """Width of a spot over the distance between spots (Visium 55 / 100 um, ST 100 / 200 um)."""
@@ -151,13 +153,16 @@ def save_result(result: Result, path: Path, *, overwrite: bool = False) -> Path:
     return write_file(path, lambda p: write_h5ad(data, p), overwrite=overwrite, verify=verify)
 
 
-def load_result(path: Path) -> Result:
+def load_result(path: Path, *, pictures: bool = True) -> Result:
     """Read RESULT.h5ad.
 
     Parameters
     ----------
     path : pathlib.Path
         A file that :func:`save_result` wrote.
+    pictures : bool
+        Whether its pictures of the slide are read; without, they are empty, and reading is several times as
+        fast.
 
     Returns
     -------
@@ -173,7 +178,7 @@ def load_result(path: Path) -> Result:
     if not path.is_file():
         msg = f"There is no result at {path}."
         raise ResultError(msg)
-    data = read_anndata(path, ResultError, path.name)
+    data = read_anndata(path, ResultError, path.name, without="" if pictures else PICTURES)
     about = data.uns.get("mclstexp")
     if not isinstance(about, dict):
         msg = f"{path.name} was not written by mclstexp predict: it lacks its provenance."
@@ -231,8 +236,8 @@ def _from_anndata(data: ad.AnnData, about: Mapping[str, Any]) -> Result:
         spread=data.obs["spread"].to_numpy(dtype=np.float32),
         effective_k=data.obs["effective_k"].to_numpy(dtype=np.float32),
         provenance=provenance,
-        hires=_picture(images["hires"]),
-        lowres=_picture(images["lowres"]),
+        hires=NO_PICTURE if images is None else _picture(images["hires"]),
+        lowres=NO_PICTURE if images is None else _picture(images["lowres"]),
         domains=domains,
         trust=_trust(data),
         held_out=_held_out(data, about),
