@@ -14,6 +14,7 @@ from napari_mclstexp.core.slide.fingerprint import refuse_slide
 from napari_mclstexp.errors import ExportError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     import numpy as np
@@ -128,6 +129,7 @@ def save_figure(
     dpi: int = 200,
     width_inches: float = 7.0,
     overwrite: bool = False,
+    opened: Iterable[Path] = (),
 ) -> Path:
     """Draw a scene as PNG, SVG or PDF. The same input gives the same bytes.
 
@@ -147,6 +149,8 @@ def save_figure(
         Width of the figure, 3 to 24; its height follows.
     overwrite : bool
         Whether an existing target may be replaced.
+    opened : iterable of pathlib.Path
+        What is open beside the result, and is never replaced, as the slide is not.
 
     Returns
     -------
@@ -166,7 +170,7 @@ def save_figure(
         msg = f"{path.name} has no suffix of a figure. Known are {', '.join(SUFFIXES)}."
         raise ExportError(msg)
     refuse_existing(path, overwrite=overwrite)
-    refuse_slide(path, result.provenance.slide_fingerprint)
+    refuse_slide(path, result.provenance.slide_fingerprint, *opened)
     content = draw_figure(result, scene, suffix, slide=slide, dpi=dpi, width_inches=width_inches)
     return write_bytes(path, content, overwrite=overwrite)
 

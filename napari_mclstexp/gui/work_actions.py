@@ -119,7 +119,7 @@ class WorkActions:
     def save_figure(self, path: Path, dpi: int) -> None:
         """Draw what is seen to a file, on a worker."""
         session = self._session
-        result, slide = session.result, session.slide
+        result, slide, opened = session.result, session.slide, session.opened
         if result is None:
             tell_in_words("There is nothing to draw yet: predict first.")
             return
@@ -128,7 +128,7 @@ class WorkActions:
         def work() -> Path:
             from napari_mclstexp.core.figure import save_figure
 
-            return save_figure(result, scene, path, slide=slide, dpi=dpi, overwrite=True)
+            return save_figure(result, scene, path, slide=slide, dpi=dpi, overwrite=True, opened=opened)
 
         self._jobs.aside(work, lambda written: show_info(f"Wrote {written.name}."))
 

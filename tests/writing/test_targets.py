@@ -18,10 +18,11 @@ import pytest
 import tifffile
 import zarr
 from results import laid
+from visium_folder import write_visium
 
 from napari_mclstexp.core.atomic import write_bytes, write_file, write_folder, write_text
 from napari_mclstexp.core.export import export_result
-from napari_mclstexp.core.figure import save_figure
+from napari_mclstexp.core.figure import Scene, save_figure, whole
 from napari_mclstexp.core.result import Domains
 from napari_mclstexp.core.slide import open_slide
 from napari_mclstexp.errors import ExportError
@@ -143,11 +144,29 @@ def test_the_slide_itself_is_never_replaced(tmp_path: Path, result: Result, name
     with pytest.raises(ExportError, match="is the slide itself, which is never replaced"):
         export_result(of_it, slide, overwrite=True)
     if name.endswith("png"):
-        from napari_mclstexp.core.figure import Scene, whole
-
         with pytest.raises(ExportError, match="is the slide itself"):
             save_figure(of_it, Scene(whole(of_it), None, "filled", crosses=False), slide, overwrite=True)
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_what_lies_in_an_open_visium_folder_is_never_replaced(tmp_path: Path, result: Result) -> None:
+    """But an export of before, beside it in the folder, is."""
+    picture = np.random.default_rng(0).integers(0, 255, (300, 400, 3), dtype=np.uint8)
+    write_visium(tmp_path / "section", picture, np.ones((4, 4), np.int64))
+    with open_slide(tmp_path / "section") as slide:
+        opened = slide.opened
+    spatial, parts = tmp_path / "section" / "spatial", ("tissue_hires_image.png", "tissue_positions.csv")
+    before = {name: (spatial / name).read_bytes() for name in parts}
+    refused = "is part of what is open, which is never replaced. Choose another name or folder."
+    for name in parts:
+        with pytest.raises(ExportError, match=f"{name} {refused}"):
+            export_result(result, spatial / name, overwrite=True, opened=opened)
+    scene = Scene(whole(result), None, "filled", crosses=False)
+    with pytest.raises(ExportError, match=refused):
+        save_figure(result, scene, spatial / parts[0], overwrite=True, opened=opened)
+    assert {name: (spatial / name).read_bytes() for name in parts} == before
+    for _ in range(2):
+        export_result(result, tmp_path / "section" / "out.csv", overwrite=True, opened=opened)
 
 
 def test_the_command_refuses_a_slide_as_its_target(

@@ -60,15 +60,22 @@ def refuse_slide(target: Path, known: str, *opened: Path) -> None:
     known : str
         Fingerprint of the slide.
     *opened : pathlib.Path
-        Files and folders that are open: see :attr:`.Slide.opened`, and :attr:`.Measured.path`.
+        Files and folders that are open: see :attr:`.Slide.opened`, and :attr:`.Measured.path`. What lies in
+        the folders of such a folder is part of it; a file directly in it may be an export of before.
     """
     if not target.exists():
         return
     try:
+        is_part = any(path.resolve() in target.resolve().parents[1:] for path in opened if path.is_dir())
         is_open = any(path.exists() and target.samefile(path) for path in opened)
         is_slide = is_open or fingerprint(target) == known
     except (SlideError, OSError):
         return
+    if is_part:
+        msg = (
+            f"{target.name} is part of what is open, which is never replaced. Choose another name or folder."
+        )
+        raise ExportError(msg)
     if is_slide:
         msg = f"{target.name} is the slide itself, which is never replaced. Choose another name."
         raise ExportError(msg)
