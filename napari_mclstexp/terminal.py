@@ -127,7 +127,7 @@ def follow_cohort(steps: Generator[CohortProgress, None, Outcome]) -> Outcome:
         task = bar.add_task("Starting", total=None, told="")
         for step in (run := Interruptible(steps)):
             if step.note:
-                console.print(step.note, highlight=False, markup=False, soft_wrap=True)
+                console.print(step.note, highlight=False, markup=False, soft_wrap=not console.is_terminal)
             told = f"{step.done}/{step.slides} slides"
             if step.stage == PREDICTING:
                 before = step.done if before < 0 else before

@@ -111,7 +111,8 @@ def run_cohort(
             if workers.dashboard:
                 yield CohortProgress("Starting", len(jobs), len(records), note=f"Dask: {workers.dashboard}")
             yield from _predict(cohort, jobs, records, workers)
-            cohort = yield from _join(cohort, jobs, records, workers)
+            if not _has_joint(jobs, records):
+                cohort = yield from _join(cohort, jobs, records, workers)
     done = [(entry, records[entry.name]) for entry in cohort.entries if records[entry.name].done]
     total = len(cohort.entries)
     if done:

@@ -179,6 +179,21 @@ def test_a_second_run_needs_no_worker(study: Path, bundle_path: Path, engine: En
     assert (tmp_path / "out" / "slides" / "CANARY Jane.h5ad").stat().st_mtime_ns == made
 
 
+def test_what_was_refused_is_tried_again_and_nothing_else_is_touched(
+    study: Path, bundle_path: Path, engine: Engine, tmp_path: Path
+) -> None:
+    slides, out = [study / "north" / "CANARY Jane.tif", study / "unscaled.tif"], tmp_path / "out"
+    first = run(out, slides, bundle_path, engine)
+    made = [path for path in out.glob("[ms]*/*") if path.suffix != ".json"]
+    before = [path.stat().st_mtime_ns for path in made]
+    again = run(out, slides, bundle_path, engine)
+    assert again.records["CANARY Jane"] == first.records["CANARY Jane"]
+    assert [record.outcome for record in again.records.values()] == ["done", "refused: scale"]
+    assert again.cohort == first.cohort
+    assert len(made) == 3 + len(SETTINGS.genes)
+    assert [path.stat().st_mtime_ns for path in made] == before
+
+
 def test_a_cohort_grows_and_its_domains_keep_their_names(
     study: Path, bundle_path: Path, engine: Engine, tmp_path: Path
 ) -> None:
