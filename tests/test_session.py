@@ -90,7 +90,9 @@ def test_a_cohorts_slides_share_colours(session: Session, result_path: Path) -> 
     result = load_result(result_path)
     known, other = result.genes[:2]
     session.set_result(result, gene=known)
-    cohort = Cohort(result_path, (), "", "", "", {}, (Shown(known, 0.5, 1.5), Shown(other, 1.0, math.nan)))
+    cohort = Cohort(
+        result_path, (), result_path, "", "", "", {}, (Shown(known, 0.5, 1.5), Shown(other, 1.0, math.nan))
+    )
     session.set_paging(Paging.of(cohort, (), session.view.colour))
     session.set_result(result, gene=known, page=True)
     assert session.shows_page

@@ -139,6 +139,8 @@ class Cohort:
         Where it lies.
     entries : tuple of Entry
         The slides, in the order in which they were given.
+    bundle : pathlib.Path
+        Where the model lay; of earlier cohorts, the working folder.
     bundle_id, bundle_hash : str
         The model.
     unit : str
@@ -153,6 +155,7 @@ class Cohort:
 
     folder: Path
     entries: tuple[Entry, ...]
+    bundle: Path
     bundle_id: str
     bundle_hash: str
     unit: str
@@ -196,6 +199,7 @@ class Cohort:
         """Write ``cohort.json``."""
         told = {
             "schema_version": SCHEMA_VERSION,
+            "bundle": self.bundle.as_posix(),
             "bundle_id": self.bundle_id,
             "bundle_hash": self.bundle_hash,
             "unit": self.unit,
@@ -239,6 +243,7 @@ def load_cohort(path: Path) -> Cohort:
         cohort = Cohort(
             file.parent,
             entries,
+            Path(str(told.get("bundle", ""))),
             str(told["bundle_id"]),
             str(told["bundle_hash"]),
             str(told["unit"]),

@@ -163,6 +163,7 @@ def planned(
     cohort = Cohort(
         folder=folder,
         entries=tuple(known.values()),
+        bundle=bundle.resolve(),
         bundle_id=model.id,
         bundle_hash=model.digest,
         unit=model.spec.normalisation,

@@ -58,8 +58,9 @@ class CohortActions:
         Its background work.
     autosave : Autosave
         Told of what was read from the cohort.
-    model : callable
-        Path of the model that is chosen in the window: spots are explained by it where it made the cohort.
+    model, take_model : callable
+        Path of the model that is chosen in the window; choose another. Spots are explained by the one that
+        made the cohort, if it is either chosen or still where it was.
     """
 
     def __init__(
@@ -69,8 +70,10 @@ class CohortActions:
         jobs: Jobs,
         autosave: Autosave,
         model: Callable[[], Path],
+        take_model: Callable[[Path], None],
     ) -> None:
-        self._session, self._jobs, self._autosave, self._model = session, jobs, autosave, model
+        self._session, self._jobs, self._autosave = session, jobs, autosave
+        self._model, self._take_model = model, take_model
         self._zoom = Zoom(viewer, session)
         self._loading: int | None = None
         self._given_up = False
@@ -167,7 +170,8 @@ class CohortActions:
 
     def _steps(self, paging: Paging, at: int) -> Generator[Progress, None, object]:
         """Steps of opening a slide; an error that a person can mend is their outcome, to be told in time."""
-        cohort, entry, model = paging.cohort, paging.cohort.entries[at], self._model()
+        cohort, entry = paging.cohort, paging.cohort.entries[at]
+        models = self._model(), cohort.bundle
         smooth, edited = self._session.view.colour.smooth, dict(self._edited)
 
         def steps() -> Generator[Progress, None, object]:
@@ -178,7 +182,7 @@ class CohortActions:
             except MclstexpError as error:
                 return error
             made_by = "" if page.result is None else page.result.provenance.bundle_hash
-            return page, model if made_by and digest_of(model) == made_by else None
+            return page, next((path for path in models if made_by and digest_of(path) == made_by), None)
 
         return steps()
 
@@ -209,6 +213,8 @@ class CohortActions:
             self._autosave.paged(page.history)
             about = result.provenance
             session.bundle_path = model
+            if model is not None and model != self._model():
+                self._take_model(model)
             if about.domain_count:
                 session.set_domain_choice(count=about.domain_count, method=about.domain_method)
             session.set_result(result, page.drawing, page.history, gene=seen.gene, page=True)

@@ -77,7 +77,9 @@ class MclstexpDock(QWidget):
         self.place = PlaceActions(self.session, self.jobs, self.places, self.controller)
         self.autosave = Autosave(viewer, self.session, self.jobs)
         self.work = WorkActions(viewer, self.session, self.jobs, self.autosave)
-        self.cohort = CohortActions(viewer, self.session, self.jobs, self.autosave, self._model)
+        self.cohort = CohortActions(
+            viewer, self.session, self.jobs, self.autosave, self._model, self._take_model
+        )
         self.pointing = Pointing(viewer, self.session)
         self.panning = SmoothPanning(viewer, self.session)
         self.side = Side(viewer, self.session, self.jobs)
@@ -231,6 +233,9 @@ class MclstexpDock(QWidget):
     def _model(self) -> Path:
         return Path(self.predict_panel.form.bundle.value)
 
+    def _take_model(self, path: Path) -> None:
+        self.predict_panel.form.bundle.value = path
+
     def _draw_line(self, wanted: bool) -> None:
         self.layers.draw_line(wanted)
 
@@ -257,7 +262,7 @@ class MclstexpDock(QWidget):
 
     def _resumed(self, state: State) -> None:
         if state.bundle:
-            self.predict_panel.form.bundle.value = Path(state.bundle)
+            self._take_model(Path(state.bundle))
 
     def _adopt(self) -> None:
         """Take over a slide that was dropped onto the window or opened by its menu."""

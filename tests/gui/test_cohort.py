@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +25,6 @@ from napari_mclstexp.plugin import get_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from napari_mclstexp.gui.panels.cohort import CohortBar
     from tests.gui.conftest import Heartbeat, Window
@@ -57,7 +57,9 @@ def made(slide: Path, other_slide: Path, bundle: Path, tmp_path_factory: pytest.
     values = np.concatenate([result.gene_values(gene) for result in results])
     low, high = (float(v) for v in np.percentile(values, (5, 95)))
     shown = (Shown(gene, low, high),)
-    cohort = Cohort(folder, tuple(entries), model.spec.name, model.digest, "log", {"mpp": ""}, shown, {})
+    cohort = Cohort(
+        folder, tuple(entries), bundle, model.spec.name, model.digest, "log", {"mpp": ""}, shown, {}
+    )
     cohort.save()
     for entry in entries[:2]:
         cohort.keep(entry, Record("key", "done", spots=80))
@@ -155,6 +157,7 @@ def test_opened_by_its_button(window: Window, cohort: Cohort) -> None:
     window.choose_in_dialog(window.dock.slide_panel.cohort_button, cohort.folder)
     wait(window, 0)
     shows(window, cohort.entries[0])
+    assert Path(window.dock.predict_panel.form.bundle.value) == cohort.bundle, "its spots are explained by it"
 
 
 def test_paged_by_buttons_keys_and_dropdown(opened: Window, cohort: Cohort) -> None:

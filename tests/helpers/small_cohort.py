@@ -49,6 +49,7 @@ def small_cohort(
     cohort = Cohort(
         folder,
         entries,
+        folder / "bundle",
         "model <1>",
         "0" * 64,
         "log1p of counts",
