@@ -18,6 +18,7 @@ from napari_mclstexp.core.result import STATEMENT
 from napari_mclstexp.gui.gene_box import GeneBox
 from napari_mclstexp.gui.gene_rows import Entry
 from napari_mclstexp.gui.own_layer import change
+from napari_mclstexp.gui.own_opengl import OwnOpenGL
 from napari_mclstexp.gui.slides import layer_data, show_managed, spatial
 from napari_mclstexp.gui.spot_map import SpotMap
 
@@ -78,12 +79,7 @@ class CompareWindow(QWidget):
         self._canvases = (viewer.canvas, self.model.canvas)
         for canvas in self._canvases:
             canvas.events.size.connect(self._resize)
-        # napari lets go of a layer's OpenGL objects in whichever context is current. Those of two windows
-        # share nothing but numbers, so that objects of the other window would go.
-        self._drops = ((viewer.layers, self._in_main), (self.model.layers, self._in_views))
-        for layers, take in self._drops:
-            for event in (layers.events.removing, layers.events.inserting):
-                event.connect(take)
+        self._opengl = OwnOpenGL(self.model.layers, self.views.canvas.native)
         session.result_changed.connect(self._result_changed)
         for signal in (session.view_changed, session.drawing_changed):
             signal.connect(self._draw)
@@ -118,10 +114,7 @@ class CompareWindow(QWidget):
             signal.disconnect(self._draw)
         self.model.layers.clear()
         self._maps.clear()
-        for layers, take in self._drops:
-            for event in (layers.events.removing, layers.events.inserting):
-                event.disconnect(take)
-        self._drops = ()
+        self._opengl.disconnect()
         self._cameras = self._canvases = ()
         self.views.close()
         self.close()
@@ -208,12 +201,6 @@ class CompareWindow(QWidget):
         }
         change(overlay, **told)
 
-    def _in_main(self) -> None:
-        _make_current(self._main.window._qt_window._qt_viewer)
-
-    def _in_views(self) -> None:
-        _make_current(self.views)
-
     def _resize(self) -> None:
         self._resized.start(0)
 
@@ -238,10 +225,3 @@ class CompareWindow(QWidget):
             other.zoom = leader.zoom * zoomed
         finally:
             self._following = False
-
-
-def _make_current(views: QtViewer) -> None:
-    """Let OpenGL work in these views from now on."""
-    native = views.canvas.native
-    if native.isValid():
-        native.makeCurrent()

@@ -17,6 +17,7 @@ from napari_mclstexp.gui.gene_actions import GeneActions
 from napari_mclstexp.gui.jobs import Jobs
 from napari_mclstexp.gui.layers import Layers
 from napari_mclstexp.gui.measure_actions import MeasureActions
+from napari_mclstexp.gui.own_opengl import OwnOpenGL
 from napari_mclstexp.gui.painting import Painting
 from napari_mclstexp.gui.panels.cohort import CohortBar
 from napari_mclstexp.gui.panels.domain import DomainPanel
@@ -95,6 +96,7 @@ class MclstexpDock(QWidget):
         self.export_panel = ExportPanel(self.session)
 
         canvas = viewer.window._qt_window._qt_viewer.canvas.native
+        self.opengl = OwnOpenGL(viewer.layers, canvas)
         self.legend = CanvasLegend(canvas, self.session)
         self.painting = Painting(
             viewer,
@@ -309,7 +311,7 @@ class MclstexpDock(QWidget):
         self._viewer.layers.events.inserted.disconnect(self._adopt)
         parts = (self.autosave, self.work, self.genes, self.places, self.pointing, self.shortcuts)
         drawn = (self.cohort, self.legend, self.painting, self.measuring, self.domains)
-        for part in (self.preferences, *parts, *drawn, self.panning, self.side, self.layers):
+        for part in (self.preferences, *parts, *drawn, self.panning, self.side, self.layers, self.opengl):
             part.disconnect()
         self.jobs.close()
         self.session.bundles = {}  # a model is large, and Qt may keep hold of the session

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from qtpy.QtGui import QOpenGLContext
 from qtpy.QtWidgets import QPushButton
 
 if TYPE_CHECKING:
@@ -107,3 +108,29 @@ def test_one_dock_is_closed_in_mid_run(
     of_own_slide(first)
     assert [layer.name for layer in second.viewer.layers] == ["H&E"]
     assert [note.message for note in first.notes() if str(note.severity) == "error"] == []
+
+
+def test_one_window_is_closed_in_mid_run(
+    running: Window, another: Window, other_slide: Path, bundle: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a whole, after the other was drawn; that can still be drawn, and its run goes on."""
+    first, second = running, another
+    second.open(other_slide)
+    second.set_bundle(bundle)
+    second.set_pitch(FINE_UM)
+    second.press_predict()
+    second.wait_spots(50)
+    first.come_to_front()
+    done = first.dock.session.job.progress.done
+    own, current = second.canvas.context(), []
+    second.viewer.layers.events.removed.connect(lambda: current.append(QOpenGLContext.currentContext()))
+    second.viewer.close()
+    assert current, "its layers went"
+    assert all(context is own for context in current), "and OpenGL's objects with them, none of the other's"
+    first.wait_spots(done + 50)
+    first.click(first.dock.predict_panel.keep_button)
+    first.wait_idle()
+    of_own_slide(first)
+    first.pick_gene("GAPDH")
+    first.shot("two_windows_closed")
+    assert "Error drawing visual" not in caplog.text
