@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from napari_mclstexp.core import trust
 from napari_mclstexp.core.backends import DENSE, fastest, image_backend
@@ -232,11 +233,15 @@ def _components(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
 def _look_around(
     queries: Queries, spots: Told, around: Around, parts: list[slice], how: How, grid: SpotGrid | None
 ) -> Generator[Progress, None, None]:
-    """Predict the spots, part by part, each seen among its neighbours; tell them where a grid is given."""
+    """Predict the spots, part by part, each seen among its neighbours; tell them where a grid is given.
+
+    The linear algebra computes by one thread: the last digits of a product go by their number.
+    """
     total, genes = len(queries), how.bundle.spec.genes
     yield from heard(Progress("Looking around each spot", total, total, 0.0))
     for rows in parts:
-        spots.take(rows, queries.seen_among(around, rows), how)
+        with threadpool_limits(1, user_api="blas"):
+            spots.take(rows, queries.seen_among(around, rows), how)
         step = Progress("Looking around each spot", rows.stop, total)
         if grid is not None:
             step = replace(step, rows=rows, expression=spots.expression[rows], grid=grid, genes=genes)

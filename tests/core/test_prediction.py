@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from steps import finish
+from threadpoolctl import threadpool_limits
 
 from napari_mclstexp.core.bundle import load_bundle
 from napari_mclstexp.core.grid import given_grid
@@ -78,6 +79,16 @@ def test_batches_do_not_change_the_prediction(slide: Slide, bundle: Bundle) -> N
         for field in ("expression", "similarity", "spread"):
             one, other = (getattr(results[s], field)[~tied] for s in (1, size))
             np.testing.assert_allclose(one, other, atol=1e-5, err_msg=f"{field} in batches of {size}")
+
+
+def test_the_last_digit_does_not_go_by_the_threads_of_linear_algebra(slide: Slide, bundle: Bundle) -> None:
+    """They are not in the provenance, and other libraries change them for the whole process."""
+    xy, found = scattered(slide, 49), []
+    for threads in (1, 2, 3):
+        with threadpool_limits(threads, user_api="blas"):
+            found.append(run(slide, bundle, xy))
+    for other in found[1:]:
+        np.testing.assert_array_equal(other.expression, found[0].expression)
 
 
 def test_spots_do_not_depend_on_their_company_or_order(slide: Slide, bundle: Bundle) -> None:
