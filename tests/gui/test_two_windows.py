@@ -17,14 +17,19 @@ if TYPE_CHECKING:
 FINE_UM = 8
 
 
-@pytest.fixture
-def running(window: Window, slide: Path, bundle: Path) -> Window:
-    """The first window, in the midst of a long prediction."""
+def begin(window: Window, slide: Path, bundle: Path) -> None:
+    """Predict on a slide for long, and wait until that has begun."""
     window.open(slide)
     window.set_bundle(bundle)
     window.set_pitch(FINE_UM)
     window.press_predict()
     window.wait_spots(50)
+
+
+@pytest.fixture
+def running(window: Window, slide: Path, bundle: Path) -> Window:
+    """The first window, in the midst of a long prediction."""
+    begin(window, slide, bundle)
     return window
 
 
@@ -85,11 +90,7 @@ def test_one_dock_is_closed_in_mid_run(
 ) -> None:
     """By the cross on it; the other window's run goes on, and its next ones too."""
     first, second = running, another
-    second.open(other_slide)
-    second.set_bundle(bundle)
-    second.set_pitch(FINE_UM)
-    second.press_predict()
-    second.wait_spots(50)
+    begin(second, other_slide, bundle)
     assert first.dock.session.job.predicting
     second.click(second.dock.parent().findChild(QPushButton, "QTitleBarCloseButton"))
     second.settle(200)
@@ -115,11 +116,7 @@ def test_one_window_is_closed_in_mid_run(
 ) -> None:
     """As a whole, after the other was drawn; that can still be drawn, and its run goes on."""
     first, second = running, another
-    second.open(other_slide)
-    second.set_bundle(bundle)
-    second.set_pitch(FINE_UM)
-    second.press_predict()
-    second.wait_spots(50)
+    begin(second, other_slide, bundle)
     first.come_to_front()
     done = first.dock.session.job.progress.done
     own, current = second.canvas.context(), []
