@@ -11,6 +11,7 @@ than these; how near they are with it, a bundle tells from its training sections
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -144,13 +145,14 @@ def dense_queries(
     plans = [_Plan.of(grid, rows, spec) for rows in regions]
     seen = worked_ahead([partial(plan.see, slide, spec, scale) for plan in plans])
     field = Field(spec.patch_px, spec.field_um).widened(spec.margin_px)
-    for rows, plan, region in zip(regions, plans, seen, strict=True):
-        if region is None:
-            batches = read_batches(slide, grid.centres_px[rows], field, scale, BATCH, unread[rows])
-            yield rows, Queries.joined([_alone(network, part, device, fitting) for _, part in batches])
-            continue
-        pixels, looks = region
-        yield rows, Queries(*_at_once(network, plan, pixels, device, maps_of, fitting), looks)
+    with closing(seen):
+        for rows, plan, region in zip(regions, plans, seen, strict=True):
+            if region is None:
+                batches = read_batches(slide, grid.centres_px[rows], field, scale, BATCH, unread[rows])
+                yield rows, Queries.joined([_alone(network, part, device, fitting) for _, part in batches])
+                continue
+            pixels, looks = region
+            yield rows, Queries(*_at_once(network, plan, pixels, device, maps_of, fitting), looks)
 
 
 def _alone(network: MclSTExp, patches: NDArray[np.uint8], device: torch.device, fitting: Fitting) -> Queries:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from napari_mclstexp.core.adjacency import adjacency, smoothing
 from napari_mclstexp.errors import DomainError
@@ -197,12 +198,16 @@ def by_size(raw: NDArray[np.integer]) -> NDArray[np.int32]:
 
 
 def _graph(grid: SpotGrid, values: NDArray[np.float64], seed: int):  # type: ignore[no-untyped-def]
-    """Weights (N, N) of like expression and of neighbours on the slide, both with the same sum."""
+    """Weights (N, N) of like expression and of neighbours on the slide, both with the same sum.
+
+    Numba, which scanpy computes with, sets OpenMP's threads when it starts its own: they are set back.
+    """
     import anndata as ad
     import scanpy as sc
 
     table = ad.AnnData(values)
-    sc.pp.neighbors(table, n_neighbors=NEIGHBOURS, use_rep="X", random_state=seed)
+    with threadpool_limits(1, user_api="openmp"):
+        sc.pp.neighbors(table, n_neighbors=NEIGHBOURS, use_rep="X", random_state=seed)
     alike, near = table.obsp["connectivities"], adjacency(grid)
     share = near.sum() / max(alike.sum(), 1e-12)
     return (alike + near / max(share, 1e-12)).tocsr()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,6 +71,19 @@ def test_what_differs_is_told_apart_and_the_same_seed_finds_the_same(method: str
     again = find_domains(result, GROUPS, 3, method)
     np.testing.assert_array_equal(found.domains.labels, again.domains.labels)
     assert (found.provenance.domain_method, found.provenance.domain_count) == (method, GROUPS)
+
+
+def test_leiden_leaves_the_network_its_threads() -> None:
+    """Numba sets them where it starts, once in a process; predictions after it would differ by that."""
+    script = (
+        "import torch, test_domain_methods as here\n"
+        "here.find_domains(here.banded()[0], 3, 0, 'leiden')\n"
+        "print(torch.get_num_threads())\n"
+    )
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env)
+    assert ended.stdout.split() == ["1"], ended.stderr
 
 
 @pytest.mark.parametrize("count", [2, 5, 9])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
@@ -99,8 +99,10 @@ class Slide(ABC):
         self.close()
 
     def __del__(self) -> None:
-        with suppress(Exception):  # a slide that was dropped, or never opened wholly
+        try:  # noqa: SIM105 - what is imported may be gone at the end of the program
             self.close()
+        except Exception:  # noqa: BLE001
+            pass  # a slide that was dropped, or never opened wholly
 
     @property
     def width(self) -> int:
