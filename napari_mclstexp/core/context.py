@@ -15,10 +15,10 @@ import numpy as np
 from scipy import sparse
 
 from napari_mclstexp.core.appearance import APPEARANCE
-from napari_mclstexp.core.model import EMBEDDING, IMAGE_FEATURES
+from napari_mclstexp.core.model import IMAGE_FEATURES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,8 +29,36 @@ DESCRIBED = 2 * (IMAGE_FEATURES + APPEARANCE)
 class Around(Protocol):
     """Who is near whom among N spots."""
 
-    def means(self, values: tuple[NDArray[np.float32], ...], at: slice) -> list[NDArray[np.float32]]:
-        """Means (n, C) of values (N, C), of several kinds, over the spots around some and themselves."""
+    @property
+    def at(self) -> NDArray[np.float64] | NDArray[np.int64]:
+        """(N, 2) where they lie."""
+
+    @property
+    def radius(self) -> float:
+        """How far a neighbour may lie, in the same unit."""
+
+    def means(
+        self,
+        known: Callable[[NDArray[np.intp]], Queries],
+        of: NDArray[np.intp],
+        absent: NDArray[np.bool_] | None = None,
+    ) -> Queries:
+        """Means over the spots around some, and themselves.
+
+        Parameters
+        ----------
+        known : callable
+            Given rows, what is known of these spots.
+        of : numpy.ndarray
+            (n,) intp rows, ascending, of spots that are there.
+        absent : numpy.ndarray, optional
+            (N,) bool: spots that count as neighbours of none.
+
+        Returns
+        -------
+        Queries
+            Of n spots.
+        """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,13 +83,6 @@ class Queries:
         return len(self.embeddings)
 
     @classmethod
-    def empty(cls, count: int) -> Queries:
-        """Room for `count` patches."""
-        return cls(
-            *(np.empty((count, width), np.float32) for width in (IMAGE_FEATURES, EMBEDDING, APPEARANCE))
-        )
-
-    @classmethod
     def joined(cls, parts: Sequence[Queries]) -> Queries:
         """All of some parts, in their order."""
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
@@ -70,9 +91,9 @@ class Queries:
         """Some of them."""
         return Queries(self.features[at], self.embeddings[at], self.looks[at])
 
-    def put(self, at: slice, found: Queries) -> None:
-        """Fill some of them in."""
-        self.features[at], self.embeddings[at], self.looks[at] = found.features, found.embeddings, found.looks
+    def each(self, change: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Queries:
+        """Features, embeddings and looks, each changed."""
+        return Queries(change(self.features), change(self.embeddings), change(self.looks))
 
     def seen_among(self, around: Around | None, at: slice = slice(None)) -> Seen:
         """Some patches, each with its surroundings.
@@ -84,13 +105,17 @@ class Queries:
         at : slice
             Which n of the N patches.
         """
-        features, embeddings, looks = self.features[at], self.embeddings[at], self.looks[at]
-        if around is None:
-            return Seen(embeddings, np.hstack((features, features, looks, looks)))
-        means = around.means((self.features, self.embeddings, self.looks), at)
-        both = embeddings + means[1]
+        own = self.rows(at)
+        return own.seen_with(own if around is None else around.means(self.rows, np.arange(len(self))[at]))
+
+    def seen_with(self, means: Queries) -> Seen:
+        """These patches, each with the means around it; with themselves where they are seen alone."""
+        described = np.hstack((self.features, means.features, self.looks, means.looks))
+        if means is self:
+            return Seen(self.embeddings, described)
+        both = self.embeddings + means.embeddings
         both /= np.maximum(np.linalg.norm(both, axis=1, keepdims=True), 1e-12)
-        return Seen(both, np.hstack((features, means[0], looks, means[2])))
+        return Seen(both, described)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,20 +152,32 @@ class Neighbours:
     def __init__(self, xy_um: NDArray[np.float64], radius_um: float) -> None:
         from scipy.spatial import cKDTree
 
-        self._xy, self._radius, self._tree = xy_um, radius_um, cKDTree(xy_um)
+        self.at, self.radius, self._tree = xy_um, radius_um, cKDTree(xy_um)
 
-    def means(self, values: tuple[NDArray[np.float32], ...], at: slice) -> list[NDArray[np.float32]]:
-        """Means (n, C) of values (N, C), of several kinds, over the spots around some and themselves."""
-        weights = self.weights(at)
-        return [np.asarray(weights @ part, np.float32) for part in values]
+    def means(
+        self,
+        known: Callable[[NDArray[np.intp]], Queries],
+        of: NDArray[np.intp],
+        absent: NDArray[np.bool_] | None = None,
+    ) -> Queries:
+        """Means over the spots around some, and themselves; see :class:`Around`."""
+        weights = self.weights(of, absent)
+        near, column = np.unique(weights.indices, return_inverse=True)
+        shape = (len(of), len(near))
+        weights = sparse.csr_matrix((weights.data, column, weights.indptr), shape=shape)
+        return known(near.astype(np.intp)).each(lambda values: np.asarray(weights @ values, np.float32))
 
-    def weights(self, at: slice = slice(None)) -> sparse.csr_matrix:
+    def weights(
+        self, of: NDArray[np.intp] | slice = slice(None), absent: NDArray[np.bool_] | None = None
+    ) -> sparse.csr_matrix:
         """Weights (n, N) of the means, float32; each row sums to 1."""
-        found = self._tree.query_ball_point(self._xy[at], self._radius, return_sorted=True)
+        found = self._tree.query_ball_point(self.at[of], self.radius, return_sorted=True)
+        if absent is not None and absent.any():
+            found = [[spot for spot in near if not absent[spot]] for near in found]
         counts = np.array([len(near) for near in found])
         pointers = np.concatenate(([0], np.cumsum(counts)))
         share = np.repeat(1 / counts, counts).astype(np.float32)
-        shape = (len(counts), len(self._xy))
+        shape = (len(counts), len(self.at))
         return sparse.csr_matrix((share, np.concatenate(found).astype(np.int64), pointers), shape=shape)
 
 
@@ -156,25 +193,34 @@ class Disc:
     """
 
     def __init__(self, at: NDArray[np.int64], radius: float) -> None:
-        self._reach = int(radius)
-        self._at = at - at.min(axis=0) + self._reach
+        self.radius, self._reach = radius, int(radius)
+        self.at = at - at.min(axis=0) + self._reach
         self._half = [int(math.sqrt(radius**2 - y**2)) for y in range(-self._reach, self._reach + 1)]
-        self._row = np.full(self._at.max(axis=0) + self._reach + 1, -1, dtype=np.int64)
-        self._row[tuple(self._at.T)] = np.arange(len(at))
+        self._row = np.full(self.at.max(axis=0) + self._reach + 1, -1, dtype=np.intp)
+        self._row[tuple(self.at.T)] = np.arange(len(at))
 
-    def means(self, values: tuple[NDArray[np.float32], ...], at: slice) -> list[NDArray[np.float32]]:
-        """Means (n, C) of values (N, C), of several kinds, over the spots around some and themselves."""
-        steps = self._at[at]
+    def means(
+        self,
+        known: Callable[[NDArray[np.intp]], Queries],
+        of: NDArray[np.intp],
+        absent: NDArray[np.bool_] | None = None,
+    ) -> Queries:
+        """Means over the spots around some, and themselves; see :class:`Around`."""
+        steps = self.at[of]
         low, high = steps.min(axis=0) - self._reach, steps.max(axis=0) + self._reach + 1
         row = self._row[low[0] : high[0], low[1] : high[1]]  # (h, w)
+        there = row >= 0
+        if absent is not None:
+            there &= ~absent[row]
         y, x = (steps - low).T
-        count = self._sums((row >= 0)[..., None].astype(np.float32), y, x)
-        found = []
-        for part in values:
-            table = part[row]
-            table[row < 0] = 0
-            found.append(self._sums(table, y, x) / count)
-        return found
+        count = self._sums(there[..., None].astype(np.float32), y, x)
+
+        def mean(values: NDArray[np.float32]) -> NDArray[np.float32]:
+            table = np.zeros((*there.shape, values.shape[1]), dtype=np.float32)
+            table[there] = values
+            return self._sums(table, y, x) / count
+
+        return known(row[there]).each(mean)
 
     def _sums(
         self, table: NDArray[np.float32], y: NDArray[np.int64], x: NDArray[np.int64]

@@ -21,9 +21,11 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from napari_mclstexp.core.appearance import APPEARANCE
 from napari_mclstexp.core.atomic import write_file
 from napari_mclstexp.core.backends import told_as
 from napari_mclstexp.core.context import Queries
+from napari_mclstexp.core.model import EMBEDDING, IMAGE_FEATURES
 from napari_mclstexp.core.remembered import data_folder
 from napari_mclstexp.core.unfinished import repair
 from napari_mclstexp.errors import ExportError
@@ -223,11 +225,10 @@ def _read(path: Path, start: int, total: int) -> Part:
     held = load_file(path)
     found = Queries(*(held[name] for name in Queries.__slots__))
     rows = slice(int(path.stem), int(path.stem) + len(found))
-    shapes = Queries.empty(len(found))
     fits = rows.start == start and 0 < rows.stop <= total and held["unread"].shape == (len(found),)
-    for name in Queries.__slots__:
+    for name, width in zip(Queries.__slots__, (IMAGE_FEATURES, EMBEDDING, APPEARANCE), strict=True):
         values = getattr(found, name)
-        fits = fits and values.dtype == np.float32 and values.shape == getattr(shapes, name).shape
+        fits = fits and values.dtype == np.float32 and values.shape == (len(found), width)
         fits = fits and bool(np.isfinite(values).all())
     if not fits or held["unread"].dtype != np.bool_:
         msg = "not of this run"

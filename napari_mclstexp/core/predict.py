@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from napari_mclstexp.core import trust
 from napari_mclstexp.core.backends import DENSE, fastest, image_backend
-from napari_mclstexp.core.context import Around, Disc, Neighbours, Queries
+from napari_mclstexp.core.context import Disc, Neighbours
 from napari_mclstexp.core.dense import by_region, dense_queries, share_of
 from napari_mclstexp.core.fitting_batch import Fitting
 from napari_mclstexp.core.how import choose_how, provenance_of
@@ -20,6 +20,7 @@ from napari_mclstexp.core.interrupted import Unfinished, given_before, name_of
 from napari_mclstexp.core.patches import Field
 from napari_mclstexp.core.patchwise import patch_by_patch
 from napari_mclstexp.core.progress import Progress, heard
+from napari_mclstexp.core.recent import Recent
 from napari_mclstexp.core.result import Result
 from napari_mclstexp.core.slide.watch import Watch
 from napari_mclstexp.core.told import Told
@@ -27,11 +28,12 @@ from napari_mclstexp.core.unread import check_some_read, unread_note
 from napari_mclstexp.errors import DeviceError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Iterator
 
     from numpy.typing import NDArray
 
     from napari_mclstexp.core.bundle import Bundle
+    from napari_mclstexp.core.context import Around
     from napari_mclstexp.core.grid import SpotGrid
     from napari_mclstexp.core.heads import Head
     from napari_mclstexp.core.how import How
@@ -146,41 +148,48 @@ def predict(
 
     unfinished = Unfinished(name_of(slide, grid, scale, how)) if resumable else None
     encoded = encode_from(0) if unfinished is None else unfinished.goes_on(encode_from, unread)
-    queries = Queries.empty(total)
+    around = None if scale is None else _around(grid, scale, spec.context_um, share)
+    recent = Recent(total, parts, around, unread)
     spots = Told.empty(total, len(spec.genes), min(how.bank.k, trust.SHOWN))
     began, watch = time.monotonic(), Watch(slide)
-    twice = share is not None and spec.context_um is not None  # then it is not worth while alone, too
+    alone = around is None or share is None  # else a spot is told of once it is seen among its neighbours
     for rows, found in encoded:
         check_some_read(unread, rows.stop, total)
-        queries.put(rows, found)
+        recent.put(rows, found)
         taken = 0 if unfinished is None else unfinished.taken
         left = (time.monotonic() - began) / max(rows.stop - taken, 1) * (total - rows.stop)
         told = Progress("Predicting", rows.stop, total, left, grid=grid, genes=spec.genes, taken=taken)
         step = replace(told, note=fitting.note)
-        if not twice:
+        if alone:
             spots.take(rows, found.seen_among(None), how)
             spots.expression[rows][unread[rows]] = np.nan  # shown by none, and left out in the end
             step = replace(step, rows=rows, expression=spots.expression[rows])
-        if (yield from heard(step)):
+        enough = yield from heard(step)
+        for part in _look_around(recent, rows.stop, spots, how):
+            if not alone:
+                step = replace(step, rows=part, expression=spots.expression[part])
+                enough = (yield from heard(step)) or enough
+        if enough:
             done = rows.stop
             break
     encoded.close()
     watch.check()
     partial = f"{done:,} of {total:,} spots; stopped by the user" if done < total else ""
     notes = (*slide.notes, unread_note(unread[:done]))
-    read = np.flatnonzero(~unread[:done])
+    unread[done:] = True
+    read = np.flatnonzero(~unread)
     if len(read) < done:
         check_some_read(unread, done, done)
+    if around is not None:
+        step = Progress("Looking around each spot", len(read), len(read), 0.0, grid=grid, genes=spec.genes)
+        yield from heard(step)
+        for part in _look_around(recent, total, spots, how):
+            if not alone:
+                step = replace(step, rows=part, expression=spots.expression[part])
+            yield from heard(step)
+    embeddings, looks = recent.embeddings, recent.looks
     if len(read) < total:
-        grid, queries, spots = grid.take(read), queries.rows(read), spots.some(read)
-        parts = _among(parts, read)
-    if spec.context_um is not None and scale is not None:
-        around: Around
-        if share is None:
-            around = Neighbours(grid.centres_px[:, ::-1] * (scale.mpp_x, scale.mpp_y), spec.context_um)
-        else:
-            around = Disc(np.column_stack([grid.array_row, grid.array_col]), spec.context_um / grid.pitch_um)
-        yield from _look_around(queries, spots, around, parts, how, grid if twice else None)
+        grid, embeddings, looks, spots = grid.take(read), embeddings[read], looks[read], spots.some(read)
 
     done = len(read)
     yield from heard(Progress("Finishing", done, done, 0.0))
@@ -201,9 +210,9 @@ def predict(
         ),
         hires=slide.overview(HIRES_PX),
         lowres=slide.overview(LOWRES_PX),
-        trust=spots.trust(queries.looks, how),
+        trust=spots.trust(looks, how),
         held_out=bundle.beside.held_out,
-        image=_components(queries.embeddings),
+        image=_components(embeddings),
         reference_mean=bundle.expression.mean(axis=0, dtype=np.float64).astype(np.float32),
     )
 
@@ -214,10 +223,13 @@ def on_device(bundle: Bundle, device: torch.device) -> MclSTExp:
     return network if device.type == "mps" else network.to(memory_format=torch.channels_last)
 
 
-def _among(parts: list[slice], rows: NDArray[np.intp]) -> list[slice]:
-    """Which of some rows, ascending, lie in each part; those in none are left out."""
-    ends = np.searchsorted(rows, [(part.start, part.stop) for part in parts]).tolist()
-    return [slice(start, stop) for start, stop in ends if start < stop]
+def _around(grid: SpotGrid, scale: Scale, context_um: float | None, share: int | None) -> Around | None:
+    """Who is near whom; None where each spot is seen alone. `share`: of a dense map, see :mod:`.dense`."""
+    if context_um is None:
+        return None
+    if share is None:
+        return Neighbours(grid.centres_px[:, ::-1] * (scale.mpp_x, scale.mpp_y), context_um)
+    return Disc(np.column_stack([grid.array_row, grid.array_col]), context_um / grid.pitch_um)
 
 
 def _components(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -227,22 +239,16 @@ def _components(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
     if len(embeddings) < 2:
         return np.zeros((len(embeddings), 1), dtype=np.float32)
     count = min(IMAGE_COMPONENTS, len(embeddings) - 1)
-    return PCA(count, svd_solver="covariance_eigh").fit_transform(embeddings).astype(np.float32)
+    return PCA(count, copy=False, svd_solver="covariance_eigh").fit_transform(embeddings).astype(np.float32)
 
 
-def _look_around(
-    queries: Queries, spots: Told, around: Around, parts: list[slice], how: How, grid: SpotGrid | None
-) -> Generator[Progress, None, None]:
-    """Predict the spots, part by part, each seen among its neighbours; tell them where a grid is given.
+def _look_around(recent: Recent, encoded: int, spots: Told, how: How) -> Iterator[slice]:
+    """Predict the parts that can be seen among their neighbours, of which so many spots are encoded.
 
     The linear algebra computes by one thread: the last digits of a product go by their number.
     """
-    total, genes = len(queries), how.bundle.spec.genes
-    yield from heard(Progress("Looking around each spot", total, total, 0.0))
-    for rows in parts:
+    for part, rows, seen in recent.seen(encoded):
         with threadpool_limits(1, user_api="blas"):
-            spots.take(rows, queries.seen_among(around, rows), how)
-        step = Progress("Looking around each spot", rows.stop, total)
-        if grid is not None:
-            step = replace(step, rows=rows, expression=spots.expression[rows], grid=grid, genes=genes)
-        yield from heard(step)
+            spots.take(rows, seen, how)
+        spots.expression[part][recent.absent[part]] = np.nan
+        yield part

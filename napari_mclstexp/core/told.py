@@ -58,7 +58,7 @@ class Told:
         """Copy of some spots, so that the room of the others is given back."""
         return Told(*(getattr(self, field.name)[at].copy() for field in fields(self)))
 
-    def take(self, at: slice, seen: Seen, how: How) -> None:
+    def take(self, at: slice | NDArray[np.intp], seen: Seen, how: How) -> None:
         """Predict some spots."""
         ridge, patient = how.bundle.beside.ridge, how.bundle.patient
         self.expression[at], self.spread[at], matches = predict_by(how.head, seen, how.bank, ridge)
