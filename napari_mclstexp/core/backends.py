@@ -19,6 +19,7 @@ import torch
 from napari_mclstexp.core.cache import cached, forget, making
 from napari_mclstexp.core.fused import FusedEncoder, by_shift
 from napari_mclstexp.core.progress import Progress
+from napari_mclstexp.core.recorded import Recorded
 from napari_mclstexp.errors import DeviceError, ExportError
 
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ DENSE = "dense"
 Maps = Callable[["Tensor", int], "Tensor"]
 """Picture (1, 3, H, W) and steps in a stride -> maps; see :meth:`.fused.FusedEncoder.maps`."""
 
-BACKENDS = ("torch", "fused", "onnxruntime", "half", DENSE)
+BACKENDS = ("torch", "fused", "onnxruntime", "half", "graphs", DENSE)
 """``torch``: as the network is written; ``fused``: rearranged for a CPU, see :mod:`.fused`; ``onnxruntime``:
-its graph, see :mod:`.onnx_graph`, on a CPU; ``half``: half precision on a GPU; ``dense``: regions instead of
-patches, see :mod:`.dense`."""
+its graph, see :mod:`.onnx_graph`, on a CPU; ``half``: half precision on a GPU; ``graphs``: that as one CUDA
+graph, see :mod:`.recorded`; ``dense``: regions instead of patches, see :mod:`.dense`."""
 
 TORCH = "torch"
 
@@ -55,7 +56,7 @@ ONNX = "onnxruntime"
 def backend_names(device: torch.device) -> tuple[str, ...]:
     """Backends of a device that are there, the plain one first."""
     if device.type == "cuda":
-        return "torch", "half"
+        return "torch", "half", "graphs"
     if device.type == "cpu":
         return ("torch", "fused", *((ONNX,) if all(map(importlib.util.find_spec, (ONNX, "onnx"))) else ()))
     return ("torch",)
@@ -104,8 +105,8 @@ def image_backend(name: str, network: MclSTExp) -> Encode:
     """
     if name == "fused":
         return FusedEncoder(network.image_encoder)
-    if name == "half":
-        return _Half(network)
+    if name in ("half", "graphs"):
+        return _Half(network) if name == "half" else Recorded(_Half(network))
     return _OnnxEncoder(network) if name == ONNX else network.image_encoder
 
 

@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from napari_mclstexp.core.appearance import appearance
 from napari_mclstexp.core.context import Queries
 from napari_mclstexp.core.patches import read_batches, without_margin, worked_ahead
+from napari_mclstexp.core.recorded import pinned
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -86,7 +87,7 @@ def patch_by_patch(
     def described(
         rows: slice, patches: NDArray[np.uint8]
     ) -> tuple[slice, NDArray[np.uint8], NDArray[np.float32]]:
-        return rows, patches, appearance(without_margin(patches, margin))
+        return rows, pinned(patches, how.device), appearance(without_margin(patches, margin))
 
     coming = worked_ahead(partial(described, *batch) for batch in batches)
     with threadpool_limits(1, user_api="blas"), closing(batches), closing(coming):

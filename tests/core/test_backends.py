@@ -82,14 +82,27 @@ def test_backends_follow_the_mode_and_any_size(name: str, mode: str, side: int, 
     np.testing.assert_allclose(found, plain, atol=1e-4 * float(plain.abs().max()))
 
 
-def test_half_precision_stays_near_the_plain_one() -> None:
-    """Its home is a GPU; the CPU computes it, too, slowly."""
+@pytest.mark.parametrize("name", ["half", "graphs"])
+def test_half_precision_stays_near_the_plain_one(name: str) -> None:
+    """Its home is a GPU; the CPU computes it, too, slowly, and records no graph."""
     patches, bundle, _ = sample(8)
     network = bundle.network()
     plain = encode_patches(network, patches, CPU)
-    found = encode_patches(network, patches, CPU, image_backend("half", network))
+    found = encode_patches(network, patches, CPU, image_backend(name, network))
     assert np.linalg.norm(found.embeddings - plain.embeddings, axis=1).max() < 1e-2
-    assert "half" not in backend_names(CPU)
+    assert name not in backend_names(CPU)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU is here")
+def test_a_recorded_pass_gives_what_the_pass_gives() -> None:
+    """Batches of the recorded shape, other ones, and the outcome of a batch after the next has run."""
+    _, bundle, _ = sample(1)
+    network = bundle.network().to("cuda")
+    plain, recorded = (image_backend(name, network) for name in ("half", "graphs"))
+    batches = [torch.rand(n, 3, 64, 64, device="cuda") for n in (8, 8, 3, 8)]
+    found = [recorded(batch) for batch in batches]
+    for batch, features in zip(batches, found, strict=True):
+        assert torch.allclose(features, plain(batch), atol=1e-2)
 
 
 def test_the_fastest_is_timed_once_and_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
