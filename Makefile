@@ -37,7 +37,8 @@ test: system lint  ## run the linters, then the tests
 	sh tools/tests.sh $(PY) $(PYTEST_ARGS)
 
 bench: system $(STAMP)  ## time it, beside peers that are installed, and hold ratios against those on record
-	MCLSTEXP_BENCH_DEVICE=$(DEVICE) sh tools/setup.sh display $(PY) -m pytest tests/benchmarks -o python_files="bench_*.py" \
+	MCLSTEXP_BENCH_DEVICE=$(DEVICE) env -u PYTHONDONTWRITEBYTECODE \
+	  sh tools/setup.sh display $(PY) -m pytest tests/benchmarks -o python_files="bench_*.py" \
 	  --benchmark-json=benchmarks.json --benchmark-columns=min,median,rounds --benchmark-sort=name $(PYTEST_ARGS)
 	$(PY) -m tests.benchmarks.ratios benchmarks.json
 

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def write(folder: Path, **found: tuple[float, str]) -> Path:
+def write(folder: Path, chip: str, **found: tuple[float, str]) -> Path:
     """What pytest-benchmark writes, as far as it is read."""
     told = {name: ratios.ratio(value, goal, less=name == "less") for name, (value, goal) in found.items()}
     run = {
         "datetime": "2026-01-31T12:00:00",
-        "machine_info": {"cpu": {"brand_raw": "A chip"}, "python_version": "3.11.7"},
+        "machine_info": {"cpu": {"brand_raw": chip}, "python_version": "3.11.7"},
         "benchmarks": [{"extra_info": {"ratios": told}}, {"extra_info": {}}],
     }
     path = folder / "run.json"
@@ -32,8 +32,8 @@ def test_a_ratio_that_has_become_worse_fails(
 ) -> None:
     monkeypatch.setattr(ratios, "RECORD", tmp_path / "record.json")
 
-    def run(*options: str, **found: tuple[float, str]) -> str:
-        monkeypatch.setattr(sys, "argv", ["ratios", str(write(tmp_path, **found)), *options])
+    def run(*options: str, chip: str = "A chip", **found: tuple[float, str]) -> str:
+        monkeypatch.setattr(sys, "argv", ["ratios", str(write(tmp_path, chip, **found)), *options])
         ratios.main()
         return capsys.readouterr().out
 
@@ -56,7 +56,11 @@ def test_a_ratio_that_has_become_worse_fails(
             run(**worse)  # type: ignore[arg-type]
     run("--record", share=(1.0, "at most 1.1"))
     kept = json.loads(ratios.RECORD.read_text(encoding="utf-8"))
-    assert kept == {"speed": 2.0, "share": 1.0, "told": 3.0, "less": 1.4}
+    assert kept == {"A chip": {"speed": 2.0, "share": 1.0, "told": 3.0, "less": 1.4}}
+    elsewhere = run(chip="Another", speed=(1.0, ""))
+    assert "No ratio of this processor is on record." in elsewhere
+    assert "| speed | 1.00 |  |  |  |" in elsewhere
+    assert "| speed | 1.90 | 2.00 |" in run(chip="A chip, faster", speed=(1.9, ""))
 
 
 def test_ways_run_in_turn() -> None:

@@ -2,6 +2,7 @@
 
 ``python -m tests.benchmarks.ratios benchmarks.json [--record]`` prints a table of every ratio, and ends with
 1 where one has become worse than on record by more than 15 %; ``--record`` puts this run on record instead.
+The record is by processor, whose name begins with that on record: ratios of one tell nothing of another's.
 """
 
 from __future__ import annotations
@@ -67,21 +68,24 @@ def main() -> None:
     now = ratios_of(told)
     record = json.loads(RECORD.read_text(encoding="utf-8")) if RECORD.is_file() else {}
     machine = told["machine_info"]
-    print(
-        f"{told['datetime'][:10]}, {machine['cpu'].get('brand_raw', '')}, Python {machine['python_version']}"
-    )
+    chip = machine["cpu"].get("brand_raw", "")
+    known = max((name for name in record if chip.startswith(name)), key=len, default="")
+    before_of = record.get(known, {})
+    print(f"{told['datetime'][:10]}, {chip}, Python {machine['python_version']}")
+    if not known:
+        print("No ratio of this processor is on record.")
     print("\n| ratio within this run | now | on record | goal | met |\n|---|---|---|---|---|")
     failed = []
     for name, about in now.items():
         value, goal = float(about["ratio"]), str(about["goal"])  # type: ignore[arg-type]
-        before = record.get(name)
+        before = before_of.get(name)
         was = "" if before is None else f"{before:.2f}"
         print(f"| {name} | {value:.2f} | {was} | {goal} | {met(value, goal)} |")
         if before is not None and worse(value, before, less=bool(about["less"])):
             failed.append(name)
     if "--record" in sys.argv:
         apart = {name: about["ratio"] for name, about in now.items() if not name.endswith(" ms")}
-        kept = record | apart  # a time is another on another machine
+        kept = record | {chip: before_of | apart}  # a time is another on another machine
         RECORD.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     elif failed:
         sys.exit(f"\nWorse than on record by more than 15 %: {', '.join(failed)}.")
