@@ -73,10 +73,16 @@ def mark_whole(places: dict[Path, Path], swap: Path) -> None:
     swap : pathlib.Path
         Where to say so.
     """
-    with swap.open("w", encoding="utf-8") as file:
-        json.dump({part.name: target.name for part, target in places.items()}, file)
-        file.flush()
-        os.fsync(file.fileno())
+    begun = swap.with_suffix(".part.swap")  # a mark is there whole or not at all
+    try:
+        with begun.open("w", encoding="utf-8") as file:
+            json.dump({part.name: target.name for part, target in places.items()}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        begun.rename(swap)
+    except BaseException:
+        remove(begun)
+        raise
     flush_folder(swap.parent)
 
 

@@ -142,6 +142,27 @@ def test_files_that_belong_together_are_all_new(tmp_path: Path, replaced: int) -
     }  # fmt: skip
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no process")
+def test_a_process_that_dies_while_it_makes_the_mark_leaves_what_was(tmp_path: Path) -> None:
+    targets = [tmp_path / "t.json", tmp_path / "t.csv"]
+    for target in targets:
+        target.write_bytes(b"old")
+    if (pid := os.fork()) == 0:
+        os.fsync = lambda _: os._exit(0)
+        stem = new_stem()
+        parts = [Names.beside(target, stem) for target in targets]
+        for names in parts:
+            names.part.write_bytes(b"new")
+        mark_whole({n.part: t for n, t in zip(parts, targets, strict=True)}, parts[0].swap)
+        os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert len(list(tmp_path.iterdir())) > len(targets)
+    repair(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "t.json": b"old", "t.csv": b"old",
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("told", ["", "[]", '{"x": "t.zarr"}', '{".mclstexp-0": "../t"}', None])
 def test_a_mark_that_cannot_be_read_moves_nothing(tmp_path: Path, told: str | None) -> None:
     """Nor one that somebody made to lead out of the folder."""
