@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 HIRES_PX = 2000
 LOWRES_PX = 600
 IMAGE_COMPONENTS = 20
-CONTEXT_ROWS = 512
-"""Spots at once where each is seen among its neighbours."""
+SEEN_AT_ONCE = 512
+"""Spots at once where each is seen among its neighbours: some rows of a region."""
 
 
 def predict(
@@ -130,19 +130,24 @@ def predict(
     unread, fitting = np.zeros(total, dtype=bool), Fitting(how.batch)
     if share is not None and scale is not None:
         how = replace(how, backend=DENSE)
-        grid, parts = by_region(grid, share)
+        grid, regions = by_region(grid, share)
     else:
+        regions = [slice(0, total)]
         if not how.backend and network is not None:
             name = yield from fastest(network, how.device, field.patch_px, how.batch, total)
             how = replace(how, backend=name)
-        parts = [slice(start, min(start + CONTEXT_ROWS, total)) for start in range(0, total, CONTEXT_ROWS)]
+    parts = [
+        slice(n, min(n + SEEN_AT_ONCE, part.stop))
+        for part in regions
+        for n in range(part.start, part.stop, SEEN_AT_ONCE)
+    ]
 
     def encode_from(start: int) -> Encoded:
         if network is None:
             return given_before(encoded_before or (), unread)
         if share is not None and scale is not None:
-            regions = [part for part in parts if part.start >= start]
-            return dense_queries(slide, grid, regions, spec, scale, network, unread, fitting)
+            others = [part for part in regions if part.start >= start]
+            return dense_queries(slide, grid, others, spec, scale, network, unread, fitting)
         encode = image_backend(how.backend, network)
         return patch_by_patch(slide, grid, field, scale, network, encode, how, unread, fitting, start)
 
