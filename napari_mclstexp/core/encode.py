@@ -118,7 +118,9 @@ def embedded(
         As in :func:`encode_patches`.
     """
     try:
-        pixels = torch.from_numpy(pictures).to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
+        pixels = (
+            torch.from_numpy(pictures).to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
+        )
         features = encode(pixels)
         embeddings = model.embed_features(features).float().cpu().numpy()
     except Exception as error:

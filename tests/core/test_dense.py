@@ -19,7 +19,7 @@ from napari_mclstexp.core.appearance import COLOURS, QUANTILES, STAINS, appearan
 from napari_mclstexp.core.backends import maps_backend, told_as
 from napari_mclstexp.core.bundle import load_bundle
 from napari_mclstexp.core.bundle_files import makes_dense_maps
-from napari_mclstexp.core.dense import by_region, dense_grid, dense_queries, share_of
+from napari_mclstexp.core.dense import REGION, by_region, dense_grid, dense_queries, share_of
 from napari_mclstexp.core.encode import encode_patches
 from napari_mclstexp.core.fused import FusedEncoder
 from napari_mclstexp.core.model import MclSTExp
@@ -206,6 +206,19 @@ def test_not_even_a_stride_of_spots_fits(
         finish(predict(slide, bundle, grid, SCALE, device="cpu"))
     assert told.value.__cause__ is OF_TORCH
     assert came[-1] < came[0] / 2
+
+
+def test_a_dense_map_is_told_of_while_it_is_made(
+    slide: Slide, grid: SpotGrid, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each spot once, as soon as those around it are there, as it stands in the result."""
+    monkeypatch.setattr("napari_mclstexp.core.dense.REGION", dict.fromkeys(REGION, 4))
+    steps, result = finish(predict(slide, bundle, grid, SCALE, device="cpu"))
+    parts = [step for step in steps if step.rows is not None]
+    assert any(step.done < len(grid) for step in parts)
+    told = np.concatenate([np.arange(step.rows.start, step.rows.stop) for step in parts])
+    np.testing.assert_array_equal(told, np.arange(len(grid)))
+    np.testing.assert_array_equal(np.concatenate([step.expression for step in parts]), result.expression)
 
 
 def test_a_dense_map_can_be_ended_early(slide: Slide, grid: SpotGrid, bundle: Bundle) -> None:
