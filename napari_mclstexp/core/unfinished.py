@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 NAME = re.compile(r"(\.mclstexp-([0-9a-f]{8})-(\d{1,10})-[0-9a-f]{12})\.(?:part|old|swap)(?:\.\w{1,12})?")
 """Stem, computer and process."""
 SUFFIX = re.compile(r"\.\w{1,12}")
+SWEEPS, SETTLE_S = 50, 0.02
+"""How often a folder is deleted again that comes back, and after how long it is looked for."""
 SLACK_S = 5.0
 FOREIGN_S = 7 * 86400.0
 """How old what another computer writes must be, to be taken for left over."""
@@ -110,12 +112,19 @@ def repair(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a file, or a folder with all that is in it, as far as that can be done."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
+    """Delete a file, or a folder with all that is in it, as far as that can be done.
+
+    Where the writing of a folder has failed, threads of its library may go on for a moment, and make it anew.
+    """
+    if not path.is_dir() or path.is_symlink():
         with suppress(OSError):
             path.unlink()
+        return
+    for _ in range(SWEEPS):
+        shutil.rmtree(path, ignore_errors=True)
+        time.sleep(SETTLE_S)
+        if not path.exists():
+            return
 
 
 def flush_folder(folder: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from napari_mclstexp.core.atomic import write_file, write_folder
 from napari_mclstexp.core.bundle import load_bundle, save_bundle
 from napari_mclstexp.core.remembered import FILE, Remembered, recall, remember
 from napari_mclstexp.core.unfinished import Names, mark_whole, new_stem, repair
+from napari_mclstexp.errors import ExportError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,6 +125,29 @@ def test_a_new_folder_without_a_mark_is_not_believed(tmp_path: Path) -> None:
     folder_of(dead(target).part, "half of it")
     write_folder(target, lambda part: (part / "a").write_text("new", encoding="utf-8"))
     assert said(target) == "new"
+    assert only(target)
+
+
+def test_threads_that_outlive_a_failed_write_leave_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "t.zarr"
+    folder_of(target, "old")
+    late: list[threading.Thread] = []
+
+    def fail(part: Path) -> None:
+        def go_on() -> None:
+            for n in range(30):
+                (part / "c" / str(n)).mkdir(parents=True, exist_ok=True)
+                time.sleep(0.005)
+
+        late.append(threading.Thread(target=go_on))
+        late[0].start()
+        msg = "full"
+        raise OSError(errno.ENOSPC, msg)
+
+    with pytest.raises(ExportError):
+        write_folder(target, fail, overwrite=True)
+    late[0].join()
+    assert said(target) == "old"
     assert only(target)
 
 
