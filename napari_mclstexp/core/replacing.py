@@ -127,20 +127,27 @@ def _swap(names: Names, place: Path, *, overwrite: bool) -> None:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and attempt + 1 < SWAPS:
                 remove(names.old)  # another process was quicker: what it put there is the old one now
                 continue
-            _bring_back(names, place)
+            _bring_back(names, place, error)
             raise
     try:
         flush_folder(place.parent)
-    except OSError:
-        place.rename(names.part)
-        _bring_back(names, place)
+    except OSError as error:
+        try:
+            place.rename(names.part)
+        except OSError as also:
+            raise ExportError(_unsure(place, error)) from also
+        _bring_back(names, place, error)
         raise
     remove(names.old)
 
 
-def _bring_back(names: Names, place: Path) -> None:
-    with suppress(FileNotFoundError):
-        names.old.rename(place)
+def _bring_back(names: Names, place: Path, why: OSError) -> None:
+    """Put the old folder back; where that cannot be done either, leave all for the next start, and say so."""
+    try:
+        with suppress(FileNotFoundError):
+            names.old.rename(place)
+    except OSError as also:
+        raise _HalfDone(_half(place, why)) from also
 
 
 def _clear(names: Names, place: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from processes import ended_process
@@ -17,9 +17,6 @@ from napari_mclstexp.core.bundle import load_bundle, save_bundle
 from napari_mclstexp.core.remembered import FILE, Remembered, recall, remember
 from napari_mclstexp.core.unfinished import Names, mark_whole, new_stem, repair
 from napari_mclstexp.errors import ExportError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def dead(target: Path) -> Names:
@@ -126,6 +123,28 @@ def test_a_new_folder_without_a_mark_is_not_believed(tmp_path: Path) -> None:
     write_folder(target, lambda part: (part / "a").write_text("new", encoding="utf-8"))
     assert said(target) == "new"
     assert only(target)
+
+
+def test_a_folder_that_cannot_be_put_back_is_told_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mark and the older are put in place, then nothing can be renamed any more."""
+    target = tmp_path / "t.zarr"
+    folder_of(target, "old")
+    usual, calls = Path.rename, []
+
+    def rename(path: Path, to: Path) -> Path:
+        calls.append(path)
+        if len(calls) > 2:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return usual(path, to)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(ExportError, match=r"the next start of this program brings it to an end"):
+        write_folder(target, lambda part: folder_of(part / "x", "new"), overwrite=True)
+    assert not target.exists()
+    kinds = {path.name.rsplit("-", 1)[1].split(".")[1] for path in tmp_path.iterdir()}
+    assert kinds == {"part", "old", "swap"}
 
 
 def test_threads_that_outlive_a_failed_write_leave_nothing(tmp_path: Path) -> None:

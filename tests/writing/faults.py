@@ -72,18 +72,22 @@ def break_each(
                 held.lay(name, folder)
                 ending = go(fault=Fault(call, nth, last, ERRORS[call]))
                 tried += 1
-                if why := violation(held, name, folder, ending):
+                lasting = call == "open" and last == EVERY
+                if why := violation(held, name, folder, ending, sweeps=not lasting):
                     told.append(f"{name}, {call} {nth} of {counts[call]} fails: {why}")
             reached[call] = nth
     return tried, told
 
 
-def violation(held: Held, name: str, folder: Path, ending: Ending) -> str:
-    """What is wrong after a write in which something failed; empty where nothing is."""
+def violation(held: Held, name: str, folder: Path, ending: Ending, *, sweeps: bool = True) -> str:
+    """What is wrong after a write in which something failed; empty where nothing is.
+
+    Where nothing can be opened any more no folder can be deleted either: then the next start `sweeps`.
+    """
     if "brings it to an end" in ending.said:
         state = held.after_start(name, folder)
         return "" if state in (OLD, NEW) else f"after the next start {state}"
-    state = held.state(name, folder)
+    state = held.state(name, folder) if sweeps else held.after_start(name, folder)
     if left := left_over(folder):
         return f"left over {left}"
     if not ending.error:  # it came through all the same, or is done without

@@ -11,6 +11,7 @@ import logging
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -190,7 +191,7 @@ class PreparedLevels:
             msg = "it does not read back as it was written"
             raise OSError(msg) from error
         finally:
-            store.close()
+            _close(store)
 
     def _open(self, store: ZipStore | MemoryStore) -> None:
         arrays, self._holes = self._read(store)
@@ -243,7 +244,7 @@ class PreparedLevels:
                 group.create_array(HOLES, data=np.array(self._holes, dtype=np.int64))
         finally:
             if isinstance(store, ZipStore):
-                store.close()
+                _close(store)
 
     def _fill_level(
         self, array: Any, read: Reader, factor: int, size: tuple[int, int] | None = None
@@ -281,6 +282,12 @@ def _reader(array: Any) -> Reader:
 
 def _tiles(level: Level) -> list[tuple[int, int]]:
     return _tiles_of(level.height, level.width)
+
+
+def _close(store: ZipStore) -> None:
+    """Close a file; zarr fails to close one that it has not come to open."""
+    with suppress(AttributeError):
+        store.close()
 
 
 def _tiles_of(height: int, width: int) -> list[tuple[int, int]]:
