@@ -85,7 +85,8 @@ def kill(
     wanted = so_far.kills + kills
     while so_far.kills < wanted:
         held.lay(name, folder)
-        ending = go(kill_after=chance.uniform(0, seconds))
+        late = 2 * so_far.before >= so_far.kills  # at least half are to come before the replacing
+        ending = go(kill_after=chance.uniform(0, seconds if late else seconds / 2))
         if ending.error != "killed":
             so_far.ended += 1
             seconds = min(seconds, ending.seconds)
