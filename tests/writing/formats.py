@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import warnings
+import zipfile
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -316,11 +317,19 @@ FORMATS = {
 
 
 def content_of(folder: Path) -> dict[str, bytes]:
-    """Files of a folder by their paths, without what is being written, and without times."""
+    """Files of a folder by their paths, without what is being written, and without times.
+
+    Of a ZIP its members, checked: they have times, and come in the order in which threads end.
+    """
     found = {}
     for path in sorted(folder.rglob("*")):
         inner = path.relative_to(folder)
-        if path.is_file() and not any(map(NAME.fullmatch, inner.parts)):
+        if not path.is_file() or any(map(NAME.fullmatch, inner.parts)):
+            continue
+        try:
+            with zipfile.ZipFile(path) as whole:
+                found |= {f"{inner.as_posix()}/{name}": whole.read(name) for name in whole.namelist()}
+        except zipfile.BadZipFile:  # another file, or a torn one
             found[inner.as_posix()] = WHEN.sub(b"", path.read_bytes())
     return found
 
