@@ -11,6 +11,7 @@ import logging
 import platform
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +26,7 @@ from napari_mclstexp.errors import DeviceError, ExportError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from napari_mclstexp.core.model import MclSTExp
@@ -51,6 +53,8 @@ ROUNDS = 3
 TOLERANCE = 1e-3
 """By how much an embedding, of unit length, may differ from that of ``torch``."""
 ONNX = "onnxruntime"
+PARTS_A_THREAD = 2
+"""Of a batch: the last ones fill up what the others leave."""
 
 
 def backend_names(device: torch.device) -> tuple[str, ...]:
@@ -236,23 +240,20 @@ class _Half:
 
 
 class _OnnxEncoder:
-    """The graph in ONNX Runtime, on as many processors as torch has."""
+    """The graph in ONNX Runtime: parts of a batch beside each other, each computed by one thread.
 
-    def __init__(self, network: MclSTExp, share: int | None = None) -> None:
-        import onnxruntime
+    As many go at once as torch has threads. None waits for another within a layer, so that what else
+    computes, such as reading, costs its own time and not that of all.
+    """
 
-        from napari_mclstexp.core.onnx_graph import image_encoder_graph
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the window has a core
-        self._session = onnxruntime.InferenceSession(
-            image_encoder_graph(network.image_encoder, share), options, providers=["CPUExecutionProvider"]
-        )
+    def __init__(self, network: MclSTExp) -> None:
+        self._threads = torch.get_num_threads()
+        self._run = _onnx_session(network, 1)
 
     def __call__(self, patches: Tensor) -> Tensor:
-        pixels = np.ascontiguousarray(patches.numpy())
-        return torch.from_numpy(self._session.run(None, {"patches": pixels})[0])
+        parts = np.array_split(patches.numpy(), min(len(patches), PARTS_A_THREAD * self._threads))
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="mclstexp-encode") as pool:
+            return torch.from_numpy(np.concatenate(list(pool.map(self._run, parts))))
 
 
 class _OnnxMaps:
@@ -260,9 +261,31 @@ class _OnnxMaps:
 
     def __init__(self, network: MclSTExp) -> None:
         self._network = network
-        self._graphs: dict[int, _OnnxEncoder] = {}
+        self._graphs: dict[int, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {}
 
     def __call__(self, picture: Tensor, share: int) -> Tensor:
         if share not in self._graphs:
-            self._graphs[share] = _OnnxEncoder(self._network, share)
-        return by_shift(self._graphs[share](picture), share)
+            self._graphs[share] = _onnx_session(self._network, torch.get_num_threads(), share)
+        return by_shift(torch.from_numpy(self._graphs[share](picture.numpy())), share)
+
+
+def _onnx_session(
+    network: MclSTExp, threads: int, share: int | None = None
+) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """What runs the graph of :func:`.onnx_graph.image_encoder_graph` by so many threads a run."""
+    import onnxruntime
+
+    from napari_mclstexp.core.onnx_graph import image_encoder_graph
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the window has a core
+    session = onnxruntime.InferenceSession(
+        image_encoder_graph(network.image_encoder, share), options, providers=["CPUExecutionProvider"]
+    )
+
+    def run(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = session.run(None, {"patches": np.ascontiguousarray(pixels)})[0]
+        return found
+
+    return run
