@@ -247,13 +247,14 @@ class _OnnxEncoder:
     """
 
     def __init__(self, network: MclSTExp) -> None:
-        self._threads = torch.get_num_threads()
+        threads = torch.get_num_threads()
+        self._parts = PARTS_A_THREAD * threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="mclstexp-encode")
         self._run = _onnx_session(network, 1)
 
     def __call__(self, patches: Tensor) -> Tensor:
-        parts = np.array_split(patches.numpy(), min(len(patches), PARTS_A_THREAD * self._threads))
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="mclstexp-encode") as pool:
-            return torch.from_numpy(np.concatenate(list(pool.map(self._run, parts))))
+        parts = np.array_split(patches.numpy(), min(len(patches), self._parts))
+        return torch.from_numpy(np.concatenate(list(self._pool.map(self._run, parts))))
 
 
 class _OnnxMaps:

@@ -145,14 +145,19 @@ def dense_queries(
     plans = [_Plan.of(grid, rows, spec) for rows in regions]
     seen = worked_ahead([partial(plan.see, slide, spec, scale) for plan in plans])
     field = Field(spec.patch_px, spec.field_um).widened(spec.margin_px)
-    with closing(seen):
-        for rows, plan, region in zip(regions, plans, seen, strict=True):
-            if region is None:
-                batches = read_batches(slide, grid.centres_px[rows], field, scale, BATCH, unread[rows])
-                yield rows, Queries.joined([_alone(network, part, device, fitting) for _, part in batches])
-                continue
-            pixels, looks = region
-            yield rows, Queries(*_at_once(network, plan, pixels, device, maps_of, fitting), looks)
+
+    def encoded(
+        rows: slice, plan: _Plan, region: tuple[NDArray[np.uint8], NDArray[np.float32]] | None
+    ) -> tuple[slice, Queries]:
+        if region is None:
+            batches = read_batches(slide, grid.centres_px[rows], field, scale, BATCH, unread[rows])
+            return rows, Queries.joined([_alone(network, part, device, fitting) for _, part in batches])
+        pixels, looks = region
+        return rows, Queries(*_at_once(network, plan, pixels, device, maps_of, fitting), looks)
+
+    found = worked_ahead(partial(encoded, *each) for each in zip(regions, plans, seen, strict=True))
+    with closing(seen), closing(found):
+        yield from found
 
 
 def _alone(network: MclSTExp, patches: NDArray[np.uint8], device: torch.device, fitting: Fitting) -> Queries:

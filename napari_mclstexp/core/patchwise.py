@@ -41,8 +41,9 @@ def patch_by_patch(
     fitting: Fitting,
     start: int = 0,
 ) -> Generator[tuple[slice, Queries], None, None]:
-    """Encode the spots of a grid, each from its own patch; the looks of the next are described meanwhile.
+    """Encode the spots of a grid, each from its own patch.
 
+    What is read, described, encoded, and made of that by the caller is a batch each, all at the same time.
     The linear algebra of other libraries computes by one thread until the end: threads of theirs that wait
     for work do so in a busy loop, and take the processors from the network.
 
@@ -89,8 +90,11 @@ def patch_by_patch(
     ) -> tuple[slice, NDArray[np.uint8], NDArray[np.float32]]:
         return rows, pinned(patches, how.device), appearance(without_margin(patches, margin))
 
+    def encoded(rows: slice, patches: NDArray[np.uint8], looks: NDArray[np.float32]) -> tuple[slice, Queries]:
+        features, embeddings = fitting(network, patches, how.device, encode)
+        return slice(start + rows.start, start + rows.stop), Queries(features, embeddings, looks)
+
     coming = worked_ahead(partial(described, *batch) for batch in batches)
-    with threadpool_limits(1, user_api="blas"), closing(batches), closing(coming):
-        for rows, patches, looks in coming:
-            features, embeddings = fitting(network, patches, how.device, encode)
-            yield slice(start + rows.start, start + rows.stop), Queries(features, embeddings, looks)
+    found = worked_ahead(partial(encoded, *batch) for batch in coming)
+    with threadpool_limits(1, user_api="blas"), closing(batches), closing(coming), closing(found):
+        yield from found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -122,7 +123,10 @@ def predict(
     field.size_px(scale)
     total = done = len(grid)
     yield Progress("Loading the model", 0, total, grid=grid, genes=spec.genes)
-    network = on_device(bundle, how.device) if encoded_before is None else None
+    with ThreadPoolExecutor(1, thread_name_prefix="mclstexp-read") as pool:  # while the model is made
+        pictures = [pool.submit(slide.overview, px) for px in (HIRES_PX, LOWRES_PX)]
+        network = on_device(bundle, how.device) if encoded_before is None else None
+    hires, lowres = (picture.result() for picture in pictures)
     share = None if scale is None or how.backend not in ("", DENSE) else share_of(grid, spec)
     if how.backend == DENSE and share is None:
         msg = "These spots have no feature map in common, or the model has no margin. Take another backend."
@@ -213,8 +217,8 @@ def predict(
             partial=partial,
             slide_notes="; ".join(filter(None, notes)),
         ),
-        hires=slide.overview(HIRES_PX),
-        lowres=slide.overview(LOWRES_PX),
+        hires=hires,
+        lowres=lowres,
         trust=spots.trust(looks, how),
         held_out=bundle.beside.held_out,
         image=_components(embeddings),
