@@ -7,7 +7,7 @@ baseline that knows no deep learning is made of.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
@@ -160,21 +160,20 @@ def appearance_of_windows(
     ]
     levels = np.dstack([_quantiles(stain, corners, side) for stain in stains[:2]])  # (n, 5, 2)
     grey = colours.mean(axis=0)
-    texture: list[NDArray[np.float64]] = []
+    texture: list[NDArray[np.float32]] = []
     for sigma in SCALES:
-        smooth = grey if sigma == 0 else ndimage.gaussian_filter(grey, sigma)
-        steep = _steepness(smooth)
-        texture += _moments(steep, corners, side - 1)
+        smooth = _smoothed(grey[None], sigma)[0] if sigma else grey
+        texture += _moments(_steepness(smooth), corners, side - 1)
     return np.column_stack([*spread, levels.reshape(len(corners), -1), *texture]).astype(np.float32)
 
 
 def _moments(
     values: NDArray[np.float32], corners: NDArray[np.int64], side: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and spread (n,) of values (H, W) in each window."""
-    middle = float(values.mean())
-    table = values.astype(np.float64) - middle
-    mean, square = (_window_sums(part, corners, side) / side**2 for part in (table, table**2))
+    middle = values.mean()
+    table = values - middle
+    mean, square = (_window_sums(part, corners, side) / side**2 for part in (table, table * table))
     return mean + middle, np.sqrt(np.maximum(square - mean**2, 0))
 
 
@@ -189,7 +188,9 @@ def _quantiles(values: NDArray[np.float32], corners: NDArray[np.int64], side: in
     width_of = max(high - low, 1e-6) / LEVELS
     level = np.minimum(((inside - low) / width_of).astype(np.int64), LEVELS - 1)
     cell = np.arange(height).repeat(block)[:, None] * width + np.arange(width).repeat(block)
-    counts = np.bincount((cell * LEVELS + level).ravel(), minlength=height * width * LEVELS)
+    counts = np.bincount((cell * LEVELS + level).ravel(), minlength=height * width * LEVELS).astype(
+        np.float32
+    )
     sums = _window_sums(counts.reshape(height, width, LEVELS), (corners - (y0, x0)) // block, side // block)
     below = sums.cumsum(axis=1)  # (n, LEVELS)
     found = []
@@ -202,9 +203,16 @@ def _quantiles(values: NDArray[np.float32], corners: NDArray[np.int64], side: in
     return np.hstack(found)
 
 
-def _window_sums(table: NDArray[Any], corners: NDArray[np.int64], side: int) -> NDArray[Any]:
-    """Sums (n, ...) of a table (H, W, ...) over windows, from its sums over all that lies before a pixel."""
-    total = np.zeros((table.shape[0] + 1, table.shape[1] + 1, *table.shape[2:]), dtype=table.dtype)
-    np.cumsum(np.cumsum(table, axis=0), axis=1, out=total[1:, 1:])
-    (y, x), (below, right) = corners.T, (corners + side).T
-    return total[below, right] - total[y, right] - total[below, x] + total[y, x]
+def _window_sums(table: NDArray[np.float32], corners: NDArray[np.int64], side: int) -> NDArray[np.float32]:
+    """Sums (n, ...) of a table (H, W, ...) over windows: products with which rows and columns each covers."""
+    (tops, row), (lefts, column) = (np.unique(line, return_inverse=True) for line in corners.T)
+    down = _covered(tops, side, table.shape[0]) @ table.reshape(len(table), -1)
+    both = _covered(lefts, side, table.shape[1]) @ down.reshape(len(tops), table.shape[1], -1)
+    found: NDArray[np.float32] = both[row, column].reshape(len(corners), *table.shape[2:])
+    return found
+
+
+def _covered(starts: NDArray[np.int64], side: int, length: int) -> NDArray[np.float32]:
+    """Which pixels (m, length) of a line each of m windows covers: 1 or 0."""
+    from_start = np.arange(length) - starts[:, None]
+    return ((from_start >= 0) & (from_start < side)).astype(np.float32)

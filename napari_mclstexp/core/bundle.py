@@ -101,14 +101,13 @@ class Bundle:
         return Bank(self.embeddings, values, k or spec.top_k, spec.weighting, spec.temperature)
 
     def network(self) -> MclSTExp:
-        """Build the network of this bundle's weights themselves, ready to predict on the CPU."""
+        """Build the network with this bundle's weights, ready to predict on the CPU."""
         rows = None
         if self.spec.mode == "paper":
             rows = (self.weights["x_table.rows"].numpy(), self.weights["y_table.rows"].numpy())
-        with torch.device("meta"):  # no weights at random for those that take their place
-            model = MclSTExp(len(self.spec.genes), self.spec.mode, rows, self.spec.margin_px)
+        model = MclSTExp(len(self.spec.genes), self.spec.mode, rows, self.spec.margin_px)
         try:
-            model.load_state_dict(dict(self.weights), assign=True)
+            model.load_state_dict(dict(self.weights))
         except RuntimeError as error:
             msg = "The bundle's weights do not fit its genes and mode. Ask its maker for a whole copy."
             raise BundleError(msg) from error

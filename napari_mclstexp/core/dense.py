@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch.nn import functional as F
 
 from napari_mclstexp.core.appearance import appearance, appearance_of_windows
@@ -156,7 +157,7 @@ def dense_queries(
         return rows, Queries(*_at_once(network, plan, pixels, device, maps_of, fitting), looks)
 
     found = worked_ahead(partial(encoded, *each) for each in zip(regions, plans, seen, strict=True))
-    with closing(seen), closing(found):
+    with threadpool_limits(1, user_api="blas"), closing(seen), closing(found):
         yield from found
 
 

@@ -61,10 +61,8 @@ class ImageEncoder(nn.Module):
         self.margin_px = margin_px
         self.features = densenet121(weights=None).features
         self.corrected = mode == "corrected"
-        mean = torch.tensor(IMAGENET_MEAN, device="cpu")  # no part of a bundle's weights
-        self.register_buffer("mean", mean.view(1, 3, 1, 1), persistent=False)
-        std = torch.tensor(IMAGENET_STD, device="cpu")  # no part of a bundle's weights
-        self.register_buffer("std", std.view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, patches: Tensor) -> Tensor:
         """Encode patches (B, 3, H, W) float32 RGB in [0, 1], margin included, as features (B, 1024)."""
