@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,9 +18,12 @@ from napari_mclstexp.core.backends import backend_names, fastest, image_backend
 from napari_mclstexp.core.bundle import load_bundle
 from napari_mclstexp.core.cache import cache_folder
 from napari_mclstexp.core.encode import encode_patches
+from napari_mclstexp.core.fitting_batch import Fitting
 from napari_mclstexp.core.grid import make_grid
+from napari_mclstexp.core.how import choose_how, default_batch_size
 from napari_mclstexp.core.model import MclSTExp
 from napari_mclstexp.core.patches import Field, read_batches
+from napari_mclstexp.core.patchwise import patch_by_patch
 from napari_mclstexp.core.predict import predict
 from napari_mclstexp.core.retrieval import match
 from napari_mclstexp.core.scale import Scale
@@ -80,6 +85,54 @@ def test_backends_follow_the_mode_and_any_size(name: str, mode: str, side: int, 
         plain = network.image_encoder(pixels)
         found = image_backend(name, network)(pixels)
     np.testing.assert_allclose(found, plain, atol=1e-4 * float(plain.abs().max()))
+
+
+@pytest.mark.skipif("onnxruntime" not in OTHERS, reason="ONNX Runtime is not installed")
+def test_parts_of_a_batch_give_what_the_batch_gives_and_leave_no_thread() -> None:
+    network = load_bundle(demo_bundle_path()).network()
+    encode = image_backend("onnxruntime", network)
+    pixels = torch.rand(9, 3, 64, 64)
+    whole = encode(pixels)
+    np.testing.assert_array_equal(whole, torch.cat([encode(one[None]) for one in pixels]))
+    assert any(thread.name.startswith("mclstexp-encode") for thread in threading.enumerate())
+    del encode
+    gone_by = time.monotonic() + 5
+    while any(thread.name.startswith("mclstexp-encode") for thread in threading.enumerate()):
+        assert time.monotonic() < gone_by
+        time.sleep(0.01)
+
+
+def test_the_network_goes_on_while_the_last_batch_is_worked_on() -> None:
+    bundle, began = load_bundle(demo_bundle_path()), threading.Semaphore(0)
+    network = bundle.network()
+
+    def encode(pixels: torch.Tensor) -> torch.Tensor:
+        began.release()
+        return network.image_encoder(pixels)
+
+    with open_slide(sample_slide_path()) as slide:
+        mask = TissueMask(np.ones((60, 80), dtype=bool), slide.height / 60, slide.width / 80)
+        grid = make_grid(mask, SCALE, "square", 200.0).first(12)
+        how, field = choose_how(bundle, None, None, 4, "cpu", "torch"), Field(64, bundle.spec.field_um)
+        found = patch_by_patch(
+            slide, grid, field, SCALE, network, encode, how, np.zeros(12, dtype=bool), Fitting(4)
+        )
+        rows, first = next(found)
+        assert (rows, len(first)) == (slice(0, 4), 4)
+        assert began.acquire(timeout=10), "the first"
+        assert began.acquire(timeout=10), "the second, though nobody has asked for it yet"
+        assert [rows for rows, _ in found] == [slice(4, 8), slice(8, 12)]
+
+
+def test_a_batch_grows_with_the_processors() -> None:
+    threads, sizes = torch.get_num_threads(), {}
+    try:
+        for count in (1, 2, 8, 64):
+            torch.set_num_threads(count)
+            sizes[count] = default_batch_size(224, CPU)
+    finally:
+        torch.set_num_threads(threads)
+    assert sizes == {1: 8, 2: 8, 8: 32, 64: 64}
 
 
 @pytest.mark.parametrize("name", ["half", "graphs"])
