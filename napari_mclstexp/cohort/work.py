@@ -10,6 +10,7 @@ import logging
 import math
 import shutil
 import time
+from contextlib import closing
 from dataclasses import replace
 from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -253,13 +254,15 @@ def _encoded(
     unread, found = np.zeros(len(grid), dtype=bool), []
     encoder = loaded.encoder(job.backend)
     told, at = 0, time.monotonic()
-    for rows, queries in patch_by_patch(
+    encoded = patch_by_patch(
         slide, grid, field, laid.scale, loaded.network, encoder, how, unread, Fitting(how.batch)
-    ):
-        found.append(queries)
-        if time.monotonic() - at > EVERY_S:
-            _tell(job, rows.stop - told)
-            told, at = rows.stop, time.monotonic()
+    )
+    with closing(encoded):
+        for rows, queries in encoded:
+            found.append(queries)
+            if time.monotonic() - at > EVERY_S:
+                _tell(job, rows.stop - told)
+                told, at = rows.stop, time.monotonic()
     _tell(job, len(grid) - told)
     return Queries.joined(found), unread
 

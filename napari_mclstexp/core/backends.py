@@ -206,7 +206,7 @@ def _time(encode: Encode, patches: Tensor, network: MclSTExp, plain: Tensor) -> 
 def _key(names: tuple[str, ...], device: torch.device, patch_px: int, batch: int) -> str:
     """Name of the file that keeps what was found: another computer or version is asked anew."""
     chip = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor()
-    about = [platform.node(), chip, device.type, patch_px, batch, torch.get_num_threads()]
+    about = [platform.node(), chip, device.type, patch_px, batch, torch.get_num_threads(), PARTS_A_THREAD]
     told = json.dumps([*about, *(told_as(name) for name in names)])
     return f"backend-{hashlib.sha256(told.encode()).hexdigest()[:24]}.json"
 
@@ -247,14 +247,13 @@ class _OnnxEncoder:
     """
 
     def __init__(self, network: MclSTExp) -> None:
-        threads = torch.get_num_threads()
-        self._parts = PARTS_A_THREAD * threads
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="mclstexp-encode")
+        self._threads = torch.get_num_threads()
         self._run = _onnx_session(network, 1)
 
     def __call__(self, patches: Tensor) -> Tensor:
-        parts = np.array_split(patches.numpy(), min(len(patches), self._parts))
-        return torch.from_numpy(np.concatenate(list(self._pool.map(self._run, parts))))
+        parts = np.array_split(patches.numpy(), min(len(patches), PARTS_A_THREAD * self._threads))
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="mclstexp-encode") as pool:
+            return torch.from_numpy(np.concatenate(list(pool.map(self._run, parts))))
 
 
 class _OnnxMaps:

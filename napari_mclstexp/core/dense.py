@@ -33,7 +33,7 @@ from napari_mclstexp.core.slide.watch import check_there
 from napari_mclstexp.errors import DeviceMemoryError, SlideError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from numpy.typing import NDArray
 
@@ -147,24 +147,29 @@ def dense_queries(
     seen = worked_ahead([partial(plan.see, slide, spec, scale) for plan in plans])
     field = Field(spec.patch_px, spec.field_um).widened(spec.margin_px)
 
-    def encoded(
-        rows: slice, plan: _Plan, region: tuple[NDArray[np.uint8], NDArray[np.float32]] | None
+    def whole(
+        rows: slice, plan: _Plan, pixels: NDArray[np.uint8], looks: NDArray[np.float32]
     ) -> tuple[slice, Queries]:
-        if region is None:
-            batches = read_batches(slide, grid.centres_px[rows], field, scale, BATCH, unread[rows])
-            return rows, Queries.joined([_alone(network, part, device, fitting) for _, part in batches])
-        pixels, looks = region
         return rows, Queries(*_at_once(network, plan, pixels, device, maps_of, fitting), looks)
 
-    found = worked_ahead(partial(encoded, *each) for each in zip(regions, plans, seen, strict=True))
-    with threadpool_limits(1, user_api="blas"), closing(seen), closing(found):
+    def alone(rows: slice, patches: NDArray[np.uint8]) -> tuple[slice, Queries]:
+        found = fitting(network, patches, device, network.image_encoder)
+        return rows, Queries(*found, appearance(without_margin(patches, network.image_encoder.margin_px)))
+
+    def tasks() -> Generator[Callable[[], tuple[slice, Queries]], None, None]:
+        for rows, plan, region in zip(regions, plans, seen, strict=True):
+            if region is not None:
+                yield partial(whole, rows, plan, *region)
+                continue
+            patches = read_batches(slide, grid.centres_px[rows], field, scale, BATCH, unread[rows])
+            with closing(patches):
+                for part, batch in patches:
+                    yield partial(alone, slice(rows.start + part.start, rows.start + part.stop), batch)
+
+    coming = tasks()
+    found = worked_ahead(coming, name="encode")
+    with threadpool_limits(1, user_api="blas"), closing(seen), closing(coming), closing(found):
         yield from found
-
-
-def _alone(network: MclSTExp, patches: NDArray[np.uint8], device: torch.device, fitting: Fitting) -> Queries:
-    """Encode patches, each by itself."""
-    found = fitting(network, patches, device, network.image_encoder)
-    return Queries(*found, appearance(without_margin(patches, network.image_encoder.margin_px)))
 
 
 def _at_once(

@@ -12,7 +12,7 @@ import logging
 import shutil
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -98,11 +98,12 @@ class Unfinished:
                 unread[rows] = marked
                 self.taken = rows.stop
                 yield rows, found
-            for rows, found in encode_from(self.taken):
-                self._waiting.append((rows, found, unread[rows].copy()))
-                if self._is_due():
-                    self._write()
-                yield rows, found
+            with closing(encode_from(self.taken)) as encoded:
+                for rows, found in encoded:
+                    self._waiting.append((rows, found, unread[rows].copy()))
+                    if self._is_due():
+                        self._write()
+                    yield rows, found
         except BaseException:  # a cancel, too: GeneratorExit
             if time.monotonic() - self._began > FIRST_S:
                 self._write()

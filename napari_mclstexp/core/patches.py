@@ -139,17 +139,26 @@ def without_margin(patches: NDArray[np.uint8], margin_px: int) -> NDArray[np.uin
 
 
 def worked_ahead(
-    tasks: Iterable[Callable[[], T]], threads: int = 1, ahead: int = 1
+    tasks: Iterable[Callable[[], T]], threads: int = 1, ahead: int = 1, name: str = "read"
 ) -> Generator[T, None, None]:
-    """Outcomes of tasks in their order; `ahead` of them are worked on by threads while one is used."""
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="mclstexp-read")
-    rest = iter(tasks)
+    """Outcomes of tasks in their order; `ahead` of them are worked on by threads while one is used.
+
+    Where there is no next task because of an error, it is raised once those before are used.
+    """
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=f"mclstexp-{name}")
+    rest, broken = iter(tasks), None
     try:
         coming = deque(pool.submit(task) for task in islice(rest, ahead))
         while coming:
             found = coming.popleft().result()
-            coming.extend(pool.submit(task) for task in islice(rest, 1))
+            if broken is None:
+                try:
+                    coming.extend(pool.submit(task) for task in islice(rest, 1))
+                except Exception as error:  # noqa: BLE001 - raised below
+                    broken = error
             yield found
+        if broken is not None:
+            raise broken
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -82,19 +82,19 @@ def patch_by_patch(
     SlideError, DeviceError, ModelError
         See :func:`.patches.read_batches` and :func:`.encode.embedded`.
     """
-    margin = network.image_encoder.margin_px
+    margin, device = network.image_encoder.margin_px, next(network.parameters()).device
     batches = read_batches(slide, grid.centres_px[start:], field, scale, how.batch, unread[start:])
 
     def described(
         rows: slice, patches: NDArray[np.uint8]
     ) -> tuple[slice, NDArray[np.uint8], NDArray[np.float32]]:
-        return rows, pinned(patches, how.device), appearance(without_margin(patches, margin))
+        return rows, pinned(patches, device), appearance(without_margin(patches, margin))
 
     def encoded(rows: slice, patches: NDArray[np.uint8], looks: NDArray[np.float32]) -> tuple[slice, Queries]:
-        features, embeddings = fitting(network, patches, how.device, encode)
+        features, embeddings = fitting(network, patches, device, encode)
         return slice(start + rows.start, start + rows.stop), Queries(features, embeddings, looks)
 
     coming = worked_ahead(partial(described, *batch) for batch in batches)
-    found = worked_ahead(partial(encoded, *batch) for batch in coming)
+    found = worked_ahead((partial(encoded, *batch) for batch in coming), name="encode")
     with threadpool_limits(1, user_api="blas"), closing(batches), closing(coming), closing(found):
         yield from found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -123,10 +124,10 @@ def predict(
     field.size_px(scale)
     total = done = len(grid)
     yield Progress("Loading the model", 0, total, grid=grid, genes=spec.genes)
+    watch = Watch(slide)
     with ThreadPoolExecutor(1, thread_name_prefix="mclstexp-read") as pool:  # while the model is made
         pictures = [pool.submit(slide.overview, px) for px in (HIRES_PX, LOWRES_PX)]
         network = on_device(bundle, how.device) if encoded_before is None else None
-    hires, lowres = (picture.result() for picture in pictures)
     share = None if scale is None or how.backend not in ("", DENSE) else share_of(grid, spec)
     if how.backend == DENSE and share is None:
         msg = "These spots have no feature map in common, or the model has no margin. Take another backend."
@@ -150,7 +151,7 @@ def predict(
         if network is None:
             return given_before(encoded_before or (), unread)
         if share is not None and scale is not None:
-            others = [part for part in regions if part.start >= start]
+            others = [slice(max(part.start, start), part.stop) for part in regions if part.stop > start]
             return dense_queries(slide, grid, others, spec, scale, network, unread, fitting)
         encode = image_backend(how.backend, network)
         return patch_by_patch(slide, grid, field, scale, network, encode, how, unread, fitting, start)
@@ -160,28 +161,28 @@ def predict(
     around = None if scale is None else _around(grid, scale, spec.context_um, share)
     recent = Recent(total, parts, around, unread)
     spots = Told.empty(total, len(spec.genes), min(how.bank.k, trust.SHOWN))
-    began, watch = time.monotonic(), Watch(slide)
+    began = time.monotonic()
     alone = around is None or share is None  # else a spot is told of once it is seen among its neighbours
-    for rows, found in encoded:
-        check_some_read(unread, rows.stop, total)
-        recent.put(rows, found)
-        taken = 0 if unfinished is None else unfinished.taken
-        left = (time.monotonic() - began) / max(rows.stop - taken, 1) * (total - rows.stop)
-        told = Progress("Predicting", rows.stop, total, left, grid=grid, genes=spec.genes, taken=taken)
-        step = replace(told, note=fitting.note)
-        if alone:
-            spots.take(rows, found.seen_among(None), how)
-            spots.expression[rows][unread[rows]] = np.nan  # shown by none, and left out in the end
-            step = replace(step, rows=rows, expression=spots.expression[rows])
-        enough = yield from heard(step)
-        for part in _look_around(recent, rows.stop, spots, how):
-            if not alone:
-                step = replace(step, rows=part, expression=spots.expression[part])
-                enough = (yield from heard(step)) or enough
-        if enough:
-            done = rows.stop
-            break
-    encoded.close()
+    with closing(encoded):
+        for rows, found in encoded:
+            check_some_read(unread, rows.stop, total)
+            recent.put(rows, found)
+            taken = 0 if unfinished is None else unfinished.taken
+            left = (time.monotonic() - began) / max(rows.stop - taken, 1) * (total - rows.stop)
+            told = Progress("Predicting", rows.stop, total, left, grid=grid, genes=spec.genes, taken=taken)
+            step = replace(told, note=fitting.note)
+            if alone:
+                spots.take(rows, found.seen_among(None), how)
+                spots.expression[rows][unread[rows]] = np.nan  # shown by none, and left out in the end
+                step = replace(step, rows=rows, expression=spots.expression[rows])
+            enough = yield from heard(step)
+            for part in _look_around(recent, rows.stop, spots, how):
+                if not alone:
+                    step = replace(step, rows=part, expression=spots.expression[part])
+                    enough = (yield from heard(step)) or enough
+            if enough:
+                done = rows.stop
+                break
     watch.check()
     partial = f"{done:,} of {total:,} spots; stopped by the user" if done < total else ""
     notes = (*slide.notes, unread_note(unread[:done]))
@@ -217,8 +218,8 @@ def predict(
             partial=partial,
             slide_notes="; ".join(filter(None, notes)),
         ),
-        hires=hires,
-        lowres=lowres,
+        hires=pictures[0].result(),
+        lowres=pictures[1].result(),
         trust=spots.trust(looks, how),
         held_out=bundle.beside.held_out,
         image=_components(embeddings),

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from napari_mclstexp.core.patches import Field, read_batches, read_patch
+from napari_mclstexp.core.patches import Field, read_batches, read_patch, worked_ahead
 from napari_mclstexp.core.scale import Scale, parse_mpp
 from napari_mclstexp.core.slide import open_slide
 from napari_mclstexp.errors import ScaleError
+from napari_mclstexp.samples import sample_slide_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 
 def scale(x: float, y: float | None = None) -> Scale:
@@ -138,7 +140,34 @@ def test_closing_the_batches_stops_their_threads(tmp_path: Path) -> None:
         batches = read_batches(slide, np.full((500, 2), 30.0), Field(16, None), None, 2)
         next(batches)
         batches.close()
-    assert not [t for t in set(threading.enumerate()) - before if t.name.startswith("mclstexp-read")]
+    assert not [t for t in set(threading.enumerate()) - before if t.name.startswith("mclstexp")]
+
+
+def test_what_is_worked_on_is_given_before_the_error_that_ends_the_tasks() -> None:
+    def tasks() -> Iterator[Callable[[], int]]:
+        yield from (partial(int, n) for n in range(3))
+        msg = "the drive is gone"
+        raise OSError(msg)
+
+    given = worked_ahead(tasks())
+    assert [next(given) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(OSError, match="the drive is gone"):
+        next(given)
+
+
+def test_reading_over_and_over_opens_a_slide_no_more_often_than_threads_read_at_once() -> None:
+    """Each run reads by threads of its own."""
+    opened = Path("/proc/self/fd")
+    if not opened.exists():
+        pytest.skip("counted by Linux alone")
+    centres = np.full((40, 2), 3000.0)
+    with open_slide(sample_slide_path()) as slide:
+        counts = []
+        for _ in range(4):
+            for _ in read_batches(slide, centres, Field(64, None), None, 8):
+                pass
+            counts.append(sum(1 for f in opened.iterdir() if sample_slide_path() == f.resolve()))
+    assert counts[-1] == counts[0] <= 3
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def test_cancelling_stops_the_readers_and_the_next_run_works(slide: Slide, bundl
             break
     steps.close()
     gc.collect()
-    assert not [t for t in set(threading.enumerate()) - before if t.name.startswith("mclstexp-read")]
+    assert not [t for t in set(threading.enumerate()) - before if t.name.startswith("mclstexp")]
     assert len(run(slide, bundle, scattered(slide, 3)).grid) == 3
 
 
@@ -220,7 +220,7 @@ def test_a_prediction_that_was_stopped_is_one_of_the_spots_that_were_done(
     assert ("Looking around each spot" in {step.stage for step in seen}) == (context_um is not None)
     assert all(step.total == 21 for step in seen)
     gc.collect()
-    assert not [t for t in set(threading.enumerate()) - before if t.name.startswith("mclstexp-read")]
+    assert not [t for t in set(threading.enumerate()) - before if t.name.startswith("mclstexp")]
     assert result.provenance.partial == "21 of 40 spots; stopped by the user"
     assert result.grid.ids.tolist() == grid.ids[:21].tolist()
     np.testing.assert_array_equal(result.grid.centres_px, grid.centres_px[:21])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import zarr
 from steps import finish
 
 from napari_mclstexp.core.bundle import load_bundle
-from napari_mclstexp.core.dense import dense_grid
+from napari_mclstexp.core.dense import BATCH, dense_grid
 from napari_mclstexp.core.grid import given_grid
 from napari_mclstexp.core.laying import lay_spots
 from napari_mclstexp.core.pipeline import predict_and_label
@@ -112,7 +113,10 @@ def test_a_dense_map_leaves_out_the_same_spots_as_patch_by_patch(
     off = whole.centres_px - (y + height / 2, x + width / 2)
     grid = whole.take(np.flatnonzero((np.abs(off) < (1.6 * height, 1.6 * width)).all(axis=1)))
     with open_slide(path) as slide:
-        results = {b: finish(predict(slide, wide, grid, SCALE, backend=b))[1] for b in ("dense", "torch")}
+        runs = {b: finish(predict(slide, wide, grid, SCALE, backend=b)) for b in ("dense", "torch")}
+    results = {backend: result for backend, (_, result) in runs.items()}
+    encoded = [step.done for step in runs["dense"][0] if step.stage == "Predicting"]
+    assert np.diff(sorted(set(encoded))).max() <= BATCH, "such a region can be stopped in between"
     dense, alone = (set(results[name].grid.ids.tolist()) for name in ("dense", "torch"))
     assert dense == alone
     assert 0 < len(dense) < len(grid)
@@ -184,8 +188,12 @@ def test_what_is_lost_throughout_is_refused(tmp_path: Path, slide_path: Path, bu
     for number in range(36):
         spoil_tile(path, number, 1)
     xy = np.random.default_rng(3).uniform(60, (1440, 1240), (100, 2))
-    with open_slide(path) as slide, pytest.raises(SlideError, match="cannot be decoded at any of 64 spots"):
-        predicted(slide, bundle, xy)
+    before = set(threading.enumerate())
+    with open_slide(path) as slide:
+        with pytest.raises(SlideError, match="cannot be decoded at any of 64 spots"):
+            predicted(slide, bundle, xy)
+        left = [t for t in set(threading.enumerate()) - before if t.name.startswith("mclstexp")]
+        assert not left, "none reads on while the error is told and the slide is closed"
 
 
 def test_a_screen_shows_all_around_a_damaged_tile(tmp_path: Path, slide_path: Path) -> None:

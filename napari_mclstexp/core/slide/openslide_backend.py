@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -27,7 +28,7 @@ from napari_mclstexp.core.slide.traits import Traits
 from napari_mclstexp.errors import SlideError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -54,7 +55,7 @@ NAMED = {
 
 
 class OpenSlideSlide(Slide):
-    """A slide read by OpenSlide, one handle a thread; the origin is that of the slide's bounds.
+    """A slide read by OpenSlide, by as many handles as threads read at once; the origin is its bounds'.
 
     Parameters
     ----------
@@ -65,28 +66,25 @@ class OpenSlideSlide(Slide):
     """
 
     def __init__(self, path: Path, folder: Path | None = None) -> None:
-        self._local = threading.local()
-        self._handles: list[openslide.OpenSlide] = []
+        self._idle: list[openslide.OpenSlide] = []
+        self._closed = False
         self._lock = threading.Lock()
         self._cache = openslide.OpenSlideCache(CACHE_BYTES)
         self._file = path
         self.path = folder or path
-        handle = self._handle()
-        vendor = handle.properties[openslide.PROPERTY_NAME_VENDOR]
-        try:
-            fields = _tiff_fields(path)
-            levels, self._left, self._top = _levels(handle)
-            profile, damaged = _profile(handle)
-        except SlideError:
-            self.close()
-            raise
-        except openslide.OpenSlideError as error:
-            self.close()
-            msg = f"{path.name} is damaged: {error}. Copy it again from its source."
-            raise SlideError(msg) from error
+        with self._handle() as handle:
+            properties = dict(handle.properties)
+            try:
+                fields = _tiff_fields(path)
+                levels, self._left, self._top = _levels(handle)
+                profile, damaged = _profile(handle)
+            except openslide.OpenSlideError as error:
+                msg = f"{path.name} is damaged: {error}. Copy it again from its source."
+                raise SlideError(msg) from error
+        vendor = properties[openslide.PROPERTY_NAME_VENDOR]
         grey = Pixels(1, np.dtype(np.uint8)).not_for_model if fields.grey else ""
         traits = Traits(
-            scale=_scale(vendor, handle.properties, fields.resolution),
+            scale=_scale(vendor, properties, fields.resolution),
             icc_profile=profile,
             not_for_model=grey,
             notes=(damaged,) if damaged else (),
@@ -113,28 +111,40 @@ class OpenSlideSlide(Slide):
             return dicom_series(self._file)
         return (self._file,)
 
-    def _handle(self) -> openslide.OpenSlide:
-        handle = getattr(self._local, "handle", None)
-        if handle is None:
-            try:
-                handle = openslide.OpenSlide(str(self._file))
-            except (openslide.OpenSlideError, OSError) as error:
-                why = str(error).replace(str(self._file), self._file.name)
-                msg = f"{self._file.name} cannot be opened: {why}. Check that the copy is complete."
-                raise SlideError(msg) from error
-            handle.set_cache(self._cache)
-            self._local.handle = handle
-            with self._lock:
-                self._handles.append(handle)
+    @contextmanager
+    def _handle(self) -> Iterator[openslide.OpenSlide]:
+        """One that no other thread has meanwhile; where it fails it is closed: it would refuse all reads."""
+        with self._lock:
+            handle = self._idle.pop() if self._idle else None
+        handle = handle or self._opened()
+        try:
+            yield handle
+        except BaseException:
+            handle.close()
+            raise
+        with self._lock:
+            if not self._closed:
+                self._idle.append(handle)
+                return
+        handle.close()
+
+    def _opened(self) -> openslide.OpenSlide:
+        try:
+            handle = openslide.OpenSlide(str(self._file))
+        except (openslide.OpenSlideError, OSError) as error:
+            why = str(error).replace(str(self._file), self._file.name)
+            msg = f"{self._file.name} cannot be opened: {why}. Check that the copy is complete."
+            raise SlideError(msg) from error
+        handle.set_cache(self._cache)
         return handle
 
     def _read(self, x: int, y: int, width: int, height: int, level: int) -> NDArray[np.uint8]:
         downsample = self.levels[level].downsample
         origin = (self._left + round(x * downsample), self._top + round(y * downsample))
         try:
-            region = self._handle().read_region(origin, level, (width, height))
+            with self._handle() as handle:
+                region = handle.read_region(origin, level, (width, height))
         except openslide.OpenSlideError as error:
-            self._local.handle = None  # OpenSlide refuses every read after the first failed one
             msg = f"{self._file.name} is damaged: the region at {x}, {y} of level {level} cannot be read."
             raise SlideError(msg) from error
         if region.getchannel("A").getextrema()[0] == 255:  # opaque throughout, as most regions are
@@ -144,13 +154,12 @@ class OpenSlideSlide(Slide):
         return np.asarray(white)
 
     def close(self) -> None:
-        """Close the handles of all threads."""
+        """Close all handles; one that a thread reads by, when it has read."""
         self.close_prepared()
         with self._lock:
-            for handle in self._handles:
-                handle.close()
-            self._handles.clear()
-        self._local = threading.local()
+            self._closed = True
+            while self._idle:
+                self._idle.pop().close()
 
 
 def dicom_series(file: Path) -> tuple[Path, ...]:
