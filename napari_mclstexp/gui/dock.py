@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QCoreApplication, QEvent, QObject, Qt
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
+from napari_mclstexp.core.heaps import return_large_pieces
 from napari_mclstexp.gui.autosave import Autosave
 from napari_mclstexp.gui.canvas_legend import CanvasLegend
 from napari_mclstexp.gui.cohort_actions import CohortActions
@@ -65,6 +66,7 @@ class MclstexpDock(QWidget):
         # By its menu napari gives a proxy that warns of what is private; the canvas has no public door.
         self._viewer = viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         keep_log()
+        return_large_pieces()
         prefer_for_slides()
         self.session = Session()
         self.preferences = Preferences(self.session)  # first to hear of a slide
