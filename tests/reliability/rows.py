@@ -78,7 +78,7 @@ ROWS = {
 WRITING, TARGETS = "tests/writing/test_formats.py", "tests/writing/test_targets.py"
 ELSEWHERE = {
     43: "the limit of address space under which all cases run; tests/core/test_room.py",
-    47: "test_runs_apart.py, tests/core/test_interrupted.py, tests/gui/test_running.py",
+    47: "tests/reliability/test_runs_apart.py, tests/core/test_interrupted.py, tests/gui/test_running.py",
     48: "tests/core/test_prediction.py, tests/gui/test_running.py",
     49: "tests/gui/test_running.py", 50: "tests/gui/test_layers.py, test_running.py",
     51: "tests/gui/test_telling.py, test_bad_input.py",
