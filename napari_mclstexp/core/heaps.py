@@ -7,11 +7,11 @@ from contextlib import suppress
 
 M_MMAP_THRESHOLD = -3
 """As glibc's malloc.h has it."""
-LARGE_BYTES = 2**20
+LARGE_BYTES = 2**17
 
 
 def return_large_pieces() -> None:
-    """Have glibc take each piece of a megabyte or more from the system by itself; elsewhere do nothing.
+    """Have glibc take each piece of 128 kB or more from the system by itself; elsewhere do nothing.
 
     By itself it raises that bound, up to 32 MB, with each such piece that is let go of. The maps and pictures
     of a prediction then lie in heaps of its threads, beside what stays, and a window that predicts over and

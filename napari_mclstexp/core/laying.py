@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_mclstexp.core.grid import SpotGrid, given_grid, make_grid, parse_grid, read_spots
 from napari_mclstexp.core.opening import scale_question
-from napari_mclstexp.core.tissue import TissueMask, find_tissue
+from napari_mclstexp.core.tissue import TissueMask, tissue_of
 from napari_mclstexp.errors import GridError, NoTissueError, ScaleError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def lay_with_mask(
     layout, pitch_um = parse_grid(grid)
     if scale is None:
         raise ScaleError(scale_question(slide))
-    mask = find_tissue(slide, scale) if tissue is None else _fitting(tissue, slide)
+    mask = tissue_of(slide, scale) if tissue is None else _fitting(tissue, slide)
     return make_grid(mask, scale, layout, pitch_um), mask
 
 

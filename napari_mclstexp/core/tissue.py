@@ -6,9 +6,11 @@ import base64
 import binascii
 import hashlib
 import math
+import threading
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -116,6 +118,31 @@ def find_tissue(slide: Slide, scale: Scale) -> TissueMask:
         )
         raise NoTissueError(msg)
     return TissueMask(mask, down_y, down_x)
+
+
+@dataclass(slots=True)
+class _Found:
+    """Masks of one slide by scale and by whether its levels were prepared."""
+
+    masks: dict[tuple[Scale, bool], TissueMask] = field(default_factory=dict)
+    finding: threading.Lock = field(default_factory=threading.Lock)
+
+
+_found: WeakKeyDictionary[Slide, _Found] = WeakKeyDictionary()
+
+
+def tissue_of(slide: Slide, scale: Scale) -> TissueMask:
+    """Give what :func:`find_tissue` finds, which is looked for once while the slide is open.
+
+    Threads that ask meanwhile wait for it. What follows a preparation of levels is found anew, since an
+    overview of them can differ.
+    """
+    of_slide = _found.setdefault(slide, _Found())
+    with of_slide.finding:
+        key = (scale, slide.prepared)
+        if key not in of_slide.masks:
+            of_slide.masks[key] = find_tissue(slide, scale)
+        return of_slide.masks[key]
 
 
 def edited(mask: TissueMask, painted: NDArray[np.bool_]) -> TissueMask:

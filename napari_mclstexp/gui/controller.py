@@ -215,14 +215,8 @@ class Controller:
             return measured.grid_at(self._session.scale)
         return request.grid
 
-    def lay(
-        self,
-        request: PredictRequest,
-        tissue: TissueMask | None,
-        regions: Regions | None,
-        found: Callable[[], TissueMask],
-    ) -> SpotGrid:
-        """Spots that a prediction would have; `found` finds the tissue where no mask is given.
+    def lay(self, request: PredictRequest, tissue: TissueMask | None, regions: Regions | None) -> SpotGrid:
+        """Spots that a prediction would have.
 
         Raises
         ------
@@ -238,8 +232,6 @@ class Controller:
         slide, scale, grid = self._session.slide, self._session.scale, self._grid(request)
         if slide is None:
             raise SlideError("Open a slide first.")  # noqa: EM101
-        if tissue is None and request.spots is None and isinstance(grid, str) and scale is not None:
-            tissue = found()
         return lay_spots(slide, scale, grid=grid, spots=request.spots, tissue=tissue, regions=regions)
 
     def export(self, path: Path, *, overwrite: bool) -> None:

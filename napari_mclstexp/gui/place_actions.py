@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari.utils.notifications import show_info
 
 from napari_mclstexp.core.regions import Regions, read_regions
-from napari_mclstexp.core.tissue import edited, find_tissue
+from napari_mclstexp.core.tissue import edited, tissue_of
 from napari_mclstexp.errors import MclstexpError
 from napari_mclstexp.gui.controller import DENSE, is_dense, rate_key
 from napari_mclstexp.gui.telling import tell, tell_in_words
@@ -48,7 +48,7 @@ class PlaceActions:
     def __init__(self, session: Session, jobs: Jobs, places: Places, controller: Controller) -> None:
         self._session, self._jobs, self._places = session, jobs, places
         self._controller = controller
-        self._found: tuple[object, object, TissueMask] | None = None
+        self._found: TissueMask | None = None
         self._asked = 0
 
     def whole(self) -> None:
@@ -79,10 +79,11 @@ class PlaceActions:
         slide, scale = self._session.slide, self._session.scale
         if slide is None or scale is None:
             return
-        if self._session.tissue is not None:
-            self._places.paint_tissue(self._session.tissue)
-        else:
-            self._jobs.aside(lambda: self._tissue(), self._places.paint_tissue)
+        self._jobs.aside(lambda: tissue_of(slide, scale), self._paint_over)
+
+    def _paint_over(self, found: TissueMask) -> None:
+        self._found = found
+        self._places.paint_tissue(self._session.tissue or found)
 
     def take_painted(self) -> None:
         """Take the mask as it is painted."""
@@ -93,7 +94,7 @@ class PlaceActions:
         if not painted.any():
             tell_in_words("Nothing is left of the tissue. Paint some, or undo all.")
             return
-        mask = edited(found[2], painted)
+        mask = edited(found, painted)
         self._session.set_place(tissue=mask if mask.edited_px else None)
 
     def drop_painted(self) -> None:
@@ -117,7 +118,7 @@ class PlaceActions:
 
         def work() -> str:
             try:
-                count = len(self._controller.lay(request, *place, found=self._tissue))
+                count = len(self._controller.lay(request, *place))
             except MclstexpError as error:
                 return str(error)
             return told(count)
@@ -127,13 +128,6 @@ class PlaceActions:
                 session.set_estimate(text)
 
         self._jobs.aside(work, done)
-
-    def _tissue(self) -> TissueMask:
-        """The mask that the program finds, once for each slide and scale."""
-        slide, scale = self._session.slide, self._session.scale
-        if self._found is None or self._found[0] is not slide or self._found[1] != scale:
-            self._found = (slide, scale, find_tissue(slide, scale))  # type: ignore[arg-type]
-        return self._found[2]
 
     def _try(self, act: Callable[[], None]) -> None:
         try:

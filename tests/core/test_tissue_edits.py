@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import anndata as ad
@@ -17,7 +19,7 @@ from napari_mclstexp.core.grid import given_grid
 from napari_mclstexp.core.pipeline import lay_spots, predict_and_label
 from napari_mclstexp.core.result_file import load_result, save_result
 from napari_mclstexp.core.slide import open_slide
-from napari_mclstexp.core.tissue import TissueMask, edited, find_tissue, packed, unpacked
+from napari_mclstexp.core.tissue import TissueMask, edited, find_tissue, packed, tissue_of, unpacked
 from napari_mclstexp.errors import GridError, NoTissueError, ResultError
 
 if TYPE_CHECKING:
@@ -55,6 +57,30 @@ def test_a_painted_mask_counts_its_changes_and_leaves_the_found_one() -> None:
     assert edited(mask, found.mask).edited_px == 30
     with pytest.raises(GridError, match="Paint on the mask of this slide"):
         edited(found, painted.T)
+
+
+def test_an_open_slides_tissue_is_looked_for_once(slide: Slide, monkeypatch: pytest.MonkeyPatch) -> None:
+    overview, looked, together = slide.overview, [], threading.Barrier(4)
+
+    def counted(longest_px: int) -> np.ndarray:
+        looked.append(longest_px)
+        return overview(longest_px)
+
+    def ask(_: int) -> TissueMask:
+        together.wait(30)
+        return tissue_of(slide, slide.scale)
+
+    monkeypatch.setattr(slide, "overview", counted)
+    with ThreadPoolExecutor(4) as threads:
+        masks = list(threads.map(ask, range(4)))
+    assert len(looked) == 1
+    assert all(mask is masks[0] for mask in masks)
+    same(masks[0], find_tissue(slide, slide.scale))
+    twice = dataclasses.replace(slide.scale, mpp_x=2 * slide.scale.mpp_x, mpp_y=2 * slide.scale.mpp_y)
+    spots = lay_spots(slide, slide.scale)
+    assert len(looked) == 2
+    assert len(lay_spots(slide, twice)) > len(spots)  # four times the area
+    assert len(looked) == 3
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (13, 7), (1024, 1000)])

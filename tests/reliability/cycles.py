@@ -66,12 +66,18 @@ def held(cycle: int) -> Held:
 
 
 def wait(until: Callable[[], bool], what: str) -> None:
-    """Keep the window alive until something holds."""
+    """Keep the window alive until something holds.
+
+    Widgets that are to be deleted later go, too, as in a program whose event loop runs: by itself
+    `processEvents` leaves them, and each layer's controls would stay.
+    """
+    from qtpy.QtCore import QEvent
     from qtpy.QtWidgets import QApplication
 
     ends = time.monotonic() + PATIENCE_S
     while not until():
         QApplication.processEvents()
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
         time.sleep(0.005)
         if time.monotonic() > ends:
             raise TimeoutError(f"never came: {what}")

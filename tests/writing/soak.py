@@ -39,6 +39,9 @@ def main() -> int:
     """Go on where the last run stopped; 1 where something was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=GOAL, help="of each format, in all runs together")
+    parser.add_argument(
+        "--faults", type=int, default=FAULTS, help="calls that fail, of each turn of a format"
+    )
     parser.add_argument("--minutes", type=float, default=float("inf"), help="that this run may take")
     parser.add_argument("--formats", nargs="*", choices=FORMATS, default=list(FORMATS))
     parser.add_argument("--table", action="store_true", help="only write the table of what was reached")
@@ -47,7 +50,7 @@ def main() -> int:
     if not options.table:
         end = time.monotonic() + 60 * options.minutes
         with tempfile.TemporaryDirectory(prefix="mclstexp-soak-") as folder:
-            soak(Path(folder), counts, options.formats, options.kills, end)
+            soak(Path(folder), counts, options.formats, (options.kills, options.faults), end)
     text = table(counts, options.kills)
     before = PAGE.read_text(encoding="utf-8")
     head, _, rest = before.partition(BEGIN)
@@ -55,8 +58,12 @@ def main() -> int:
     return int(any(told["lost"] for told in counts.values()))
 
 
-def soak(folder: Path, counts: dict[str, Any], names: list[str], goal: int, end: float) -> None:
-    """Break and kill format by format, in turns, until the goal or the end of the time is reached."""
+def soak(folder: Path, counts: dict[str, Any], names: list[str], many: tuple[int, int], end: float) -> None:
+    """Kill and break format by format, in turns, until the goal or the end of the time is reached.
+
+    `many` are the kills of a format in all, and its faults of a turn.
+    """
+    goal, faults = many
     shim = build_shim(folder)
     writers = Writers(shim)
     (folder / "held").mkdir()
@@ -64,7 +71,8 @@ def soak(folder: Path, counts: dict[str, Any], names: list[str], goal: int, end:
     try:
         while time.monotonic() < end:
             left = [name for name in names if _of(counts, name)["kills"] < goal]
-            unbroken = [name for name in names if shim is not None and not _of(counts, name)["broken"]]
+            breaks = shim is not None and faults > 0
+            unbroken = [name for name in names if breaks and not _of(counts, name)["broken"]]
             if not left and not unbroken:
                 break
             for name in names:
@@ -73,7 +81,8 @@ def soak(folder: Path, counts: dict[str, Any], names: list[str], goal: int, end:
                 told = _of(counts, name)
                 if name not in left and name not in unbroken:
                     continue
-                _go_on(writers, held, name, folder / "t", chance, goal, told, breaks=name in unbroken)
+                faults_now = faults if name in unbroken else 0
+                _go_on(writers, held, name, folder / "t", chance, goal, told, faults_now)
                 told["when"] = f"{datetime.now().astimezone():%d %B %Y}"
                 print(name, {k: v for k, v in told.items() if k != "told"}, *told["told"][-3:], flush=True)
                 write_text(COUNTS, json.dumps(counts, indent=1), overwrite=True)
@@ -89,8 +98,7 @@ def _go_on(
     chance: random.Random,
     goal: int,
     told: dict[str, Any],
-    *,
-    breaks: bool,
+    faults: int,
 ) -> None:
     """Some kills of a format, and some of its faults from the call at which the last turn ended."""
     held.lay(name, folder)
@@ -100,9 +108,9 @@ def _go_on(
         some = min(ROUND, goal - so_far.kills)
         lost = kill(go, held, name, folder, whole.seconds, chance, some, so_far)
         told |= so_far.as_dict() | {"told": told["told"] + lost}
-        if breaks:
+        if faults:
             calls, reached = whole.counts or {}, told["reached"]
-            tried, wrong = break_each(go, held, name, folder, calls, reached=reached, most=FAULTS)
+            tried, wrong = break_each(go, held, name, folder, calls, reached=reached, most=faults)
             told |= {"faults": told["faults"] + tried, "told": told["told"] + wrong}
             told["violations"] += len(wrong)
             told["broken"] = all(reached.get(call, 0) >= count for call, count in calls.items())
