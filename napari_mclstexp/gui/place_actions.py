@@ -117,6 +117,8 @@ class PlaceActions:
             return _told(count, known.get(rate_key(request)), dense) + (NO_MARGIN if alone else "")
 
         def work() -> str:
+            if asked != self._asked:  # as while a path is typed: the newest alone is shown
+                return ""
             try:
                 count = len(self._controller.lay(request, *place))
             except MclstexpError as error:

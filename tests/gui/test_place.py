@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import shapely
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QPoint, Qt, QThreadPool
 from qtpy.QtTest import QTest
 
+from napari_mclstexp.core import laying
 from napari_mclstexp.gui.panels.place import DRAW, FILE, WHOLE
 
 if TYPE_CHECKING:
@@ -34,6 +36,27 @@ def count_told(window: Window) -> int:
     label = window.dock.predict_panel.estimate
     window.qtbot.waitUntil(lambda: label.isVisible() and "spots, about" in label.text(), timeout=20_000)
     return int(label.text().split(" spots")[0].replace(",", ""))
+
+
+def test_while_a_path_is_typed_spots_are_counted_for_the_newest_alone(
+    window: Window, slide: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    window.open(slide)
+    whole = count_told(window)
+    typed, counts, make_grid = threading.Event(), [], laying.make_grid
+
+    def held_up(*given: object) -> object:
+        assert typed.wait(60)
+        counts.append(given)
+        return make_grid(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(laying, "make_grid", held_up)
+    window.set_bundle(bundle)
+    typed.set()
+    window.qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=20_000)
+    assert count_told(window) == whole
+    begun = QThreadPool.globalInstance().maxThreadCount()  # before the next letter came
+    assert 1 <= len(counts) <= begun + 1 < len(str(bundle))
 
 
 def test_inside_drawn_regions_and_regions_of_a_file(ready: Window, tmp_path: Path) -> None:
