@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
+from qtpy.QtCore import QSize, Qt, QTimer, Signal
 from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QToolButton, QWidget
 
 from napari_mclstexp.gui.panels.domain import domain_sizes
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from napari_mclstexp.session import Session
 
 EDGE = 10
+BAR = 80
+"""Room of a colour bar in the corner, with its numbers."""
 MOST = 16
 """Domains listed; of more than these the dock has the whole list."""
 GONE = "#00000000"
@@ -50,7 +52,6 @@ class CanvasLegend(QFrame):
         self._grid.setContentsMargins(6, 4, 8, 4)
         self._grid.setHorizontalSpacing(2)
         self._grid.setVerticalSpacing(0)
-        canvas.installEventFilter(self)
         self._signals = (session.result_changed, session.domains_changed, session.view_changed)
         for signal in self._signals:
             signal.connect(self._show)
@@ -62,21 +63,14 @@ class CanvasLegend(QFrame):
         for signal in self._signals:
             signal.disconnect(self._show)
         self._session.job_changed.disconnect(self._show_soon)
-        self.parent().removeEventFilter(self)
         self.hide()
         self.deleteLater()
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: D102 - Qt's name
-        if event.type() == QEvent.Type.Resize:
-            self._lie()
-        return super().eventFilter(watched, event)
-
     def _lie(self) -> None:
-        """In the corner; below the colour bar of predicted values where that has the corner."""
-        canvas = self.parent()
+        """In the corner; beside the colour bar of predicted values where that has the corner."""
         self.adjustSize()
         swiped = self._session.source == "swipe" and self._session.view.heatmap
-        self.move(EDGE, (canvas.height() - self.height()) // 2 if swiped else EDGE)
+        self.move(EDGE + BAR if swiped else EDGE, EDGE)
 
     def _show_soon(self) -> None:
         QTimer.singleShot(0, self._show)  # in a turn of its own: much else is drawn when a job ends
