@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari.qt.threading import create_worker
+from qtpy.QtCore import QThreadPool
 from superqt.utils import create_worker as create_light_worker
 
 from napari_mclstexp.core.progress import Enough
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 JOIN_SECONDS = 30.0
+TELLING_MS = 2000
+"""How long closing waits, once the work has ended, until its thread has told of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,3 +188,5 @@ class Jobs:
         self._asides.clear()
         if not all(ended):
             log.warning("A job did not stop within %g s", JOIN_SECONDS)
+        # A thread that tells of its end while the program goes would abort it.
+        QThreadPool.globalInstance().waitForDone(TELLING_MS)

@@ -87,3 +87,39 @@ def test_closed_in_mid_run(python: str, tmp_path: Path, bundle: Path, slide: Pat
     assert "ended" in done.stdout
     for word in ("Traceback", "QThread", "Fatal"):
         assert word not in done.stderr, done.stderr[:3000]
+
+
+def test_closed_while_a_worker_tells_of_its_end(python: str, tmp_path: Path, slide: Path) -> None:
+    """Spots are counted beside the window; each count takes long from its last line to its end."""
+    done = run_program(
+        python,
+        tmp_path,
+        """
+        import sys
+        import time
+
+        import napari
+        from qtpy.QtTest import QTest
+        from superqt.utils._qthreading import FunctionWorker
+
+        work = FunctionWorker.work
+
+        def slowly(self):
+            outcome = work(self)
+            time.sleep(0.4)
+            return outcome
+
+        FunctionWorker.work = slowly
+        viewer = napari.Viewer(show=True)
+        QTest.qWait(300)
+        _, dock = viewer.window.add_plugin_dock_widget("napari-mclstexp")
+        viewer.open(sys.argv[1], plugin="napari-mclstexp")
+        QTest.qWait(200)
+        viewer.close()
+        print("closed")
+        """,
+        slide,
+    )
+    assert done.returncode == 0, done.stderr[:3000]
+    assert "closed" in done.stdout
+    assert "Traceback" not in done.stderr
