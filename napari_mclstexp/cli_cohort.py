@@ -56,7 +56,7 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     backend: Annotated[
         str | None,
-        typer.Option(help="torch, fused or onnxruntime (CPU), half (GPU), dense; the fastest by default."),
+        typer.Option(help="torch, fused, onnxruntime, half or graphs (GPU), dense; by default the fastest."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same domains.")] = 0,
     overwrite: Annotated[
