@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 import shapely
 import tifffile
 import zarr
@@ -47,6 +48,12 @@ LINE = TEXT.map(one_line)
 @cache
 def base() -> Result:
     return laid("square")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded() -> None:
+    """Libraries that are loaded when first used may draw random numbers then, which no strategy may."""
+    laid("square")
 
 
 @st.composite
