@@ -114,7 +114,7 @@ def test_sample(window: Window) -> None:
     window.wait_idle(30_000)
     window.qtbot.waitUntil(lambda: window.dock.session.measured is not None, timeout=30_000)
     window.wait_idle(30_000)
-    assert len(window.viewer.layers) == 2
+    assert [layer.name.split(":")[0] for layer in window.filled()] == ["H&E", "Measured gene"]
     assert window.notes() == []
     window.shot("sample")
 
