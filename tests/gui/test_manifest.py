@@ -124,6 +124,6 @@ def test_open_dialog(window: Window, slide: Path) -> None:
     window.choose_in_dialog(window.dock.slide_panel.open_button, slide)
     window.wait_idle(30_000)
     assert window.dock.slide_panel.name.text() == slide.name
-    assert len(window.viewer.layers) == 1
+    assert len(window.filled()) == 1
     assert window.layer("H&E").multiscale
     assert window.predict_button.isEnabled()
