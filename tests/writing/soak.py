@@ -50,7 +50,7 @@ def main() -> int:
     if not options.table:
         end = time.monotonic() + 60 * options.minutes
         with tempfile.TemporaryDirectory(prefix="mclstexp-soak-") as folder:
-            soak(Path(folder), counts, options.formats, (options.kills, options.faults), end)
+            soak(Path(folder), counts, options.formats, options.kills, options.faults, end)
     text = table(counts, options.kills)
     before = PAGE.read_text(encoding="utf-8")
     head, _, rest = before.partition(BEGIN)
@@ -58,12 +58,11 @@ def main() -> int:
     return int(any(told["lost"] for told in counts.values()))
 
 
-def soak(folder: Path, counts: dict[str, Any], names: list[str], many: tuple[int, int], end: float) -> None:
+def soak(folder: Path, counts: dict[str, Any], names: list[str], goal: int, faults: int, end: float) -> None:
     """Kill and break format by format, in turns, until the goal or the end of the time is reached.
 
-    `many` are the kills of a format in all, and its faults of a turn.
+    `goal` are the kills of a format in all runs, `faults` the calls that fail in each of its turns.
     """
-    goal, faults = many
     shim = build_shim(folder)
     writers = Writers(shim)
     (folder / "held").mkdir()
@@ -72,7 +71,7 @@ def soak(folder: Path, counts: dict[str, Any], names: list[str], many: tuple[int
         while time.monotonic() < end:
             left = [name for name in names if _of(counts, name)["kills"] < goal]
             breaks = shim is not None and faults > 0
-            unbroken = [name for name in names if breaks and not _of(counts, name)["broken"]]
+            unbroken = [name for name in names if not _of(counts, name)["broken"]] if breaks else []
             if not left and not unbroken:
                 break
             for name in names:
@@ -81,8 +80,8 @@ def soak(folder: Path, counts: dict[str, Any], names: list[str], many: tuple[int
                 told = _of(counts, name)
                 if name not in left and name not in unbroken:
                     continue
-                faults_now = faults if name in unbroken else 0
-                _go_on(writers, held, name, folder / "t", chance, goal, told, faults_now)
+                now = faults if name in unbroken else 0
+                _go_on(writers, held, name, folder / "t", chance, goal, told, now)
                 told["when"] = f"{datetime.now().astimezone():%d %B %Y}"
                 print(name, {k: v for k, v in told.items() if k != "told"}, *told["told"][-3:], flush=True)
                 write_text(COUNTS, json.dumps(counts, indent=1), overwrite=True)
